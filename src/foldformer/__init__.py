@@ -1,0 +1,1 @@
+"""foldformer: speech Transformers whose layers share their weights in depth."""

@@ -1,0 +1,82 @@
+"""`foldformer VERB ...`: finds the verb's file in this folder, runs it, turns errors into a line."""
+
+import argparse
+import importlib
+import logging
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from foldformer import cli
+from foldformer.errors import FoldformerError, MissingExtraError
+
+# Top-level module of an optional dependency -> (package to name, extra that brings it).
+_EXTRAS = {
+    "torch": ("torch", "torch"),
+    "safetensors": ("safetensors", "torch"),
+    "sentencepiece": ("sentencepiece", "torch"),
+    "huggingface_hub": ("huggingface-hub", "torch"),
+    "flashlight": ("flashlight-text", "beam"),
+    "lightning": ("lightning", "train"),
+    "lhotse": ("lhotse", "train"),
+    "kaldialign": ("kaldialign", "train"),
+    "sacrebleu": ("sacrebleu", "train"),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command: one subparser for each file of `foldformer.cli`."""
+    parser = argparse.ArgumentParser(
+        prog="foldformer",
+        description="Speech Transformers that fit always-on devices.",
+    )
+    parser.add_argument("--version", action="version", version=f"foldformer {version('foldformer')}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for info in pkgutil.iter_modules(cli.__path__):
+        if info.name == "main" or info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{cli.__name__}.{info.name}")
+        summary = (module.__doc__ or "").strip().splitlines()[0]
+        verb = verbs.add_parser(info.name, help=summary, description=summary)
+        verb.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
+                          help="show tracebacks and debug messages")
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, or 2 for what the user can mend."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        code: int | None = args.run(args)
+    except FoldformerError as error:
+        if args.debug:
+            raise
+        return _complain(str(error))
+    except ModuleNotFoundError as error:
+        package, extra = _EXTRAS.get((error.name or "").split(".")[0], ("", ""))
+        if args.debug or not package:
+            raise
+        return _complain(str(MissingExtraError(package, extra)))
+    except KeyboardInterrupt:
+        return _complain("interrupted", code=130)
+    except BrokenPipeError:  # `foldformer ... | head`
+        sys.stderr.close()
+        return 1
+    return code or 0
+
+
+def _complain(message: str, code: int = 2) -> int:
+    print(f"foldformer: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
