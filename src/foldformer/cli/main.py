@@ -31,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="foldformer",
         description="Speech Transformers that fit always-on devices.",
     )
-    parser.add_argument("--version", action="version", version=f"foldformer {version('foldformer')}")
+    parser.add_argument(
+        "--version", action="version", version=f"foldformer {version('foldformer')}"
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for info in pkgutil.iter_modules(cli.__path__):
@@ -40,8 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
         module = importlib.import_module(f"{cli.__name__}.{info.name}")
         summary = (module.__doc__ or "").strip().splitlines()[0]
         verb = verbs.add_parser(info.name, help=summary, description=summary)
-        verb.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
-                          help="show tracebacks and debug messages")
+        verb.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="show tracebacks and debug messages",
+        )
         module.add_arguments(verb)
         verb.set_defaults(run=module.run)
     return parser
