@@ -1,4 +1,4 @@
-"""Specs are frozen dataclasses that say exactly what a YAML file says; a folder of kinds is their registry.
+"""Specs: frozen dataclasses that say exactly what a YAML file says; a folder is their registry.
 
 A *family* is an abstract spec defined in the `__init__` of a package (`MixerSpec` in
 `foldformer.nn.mixers`). A *kind* is a module of that package, named by its file, with one
@@ -30,7 +30,7 @@ class Spec:
 def kinds(family: type[S]) -> dict[str, type[S]]:
     """The kinds of a family: {file name: spec class}, read off the folder of its package."""
     package = importlib.import_module(family.__module__)
-    found = {}
+    found: dict[str, type[S]] = {}
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         for _, cls in inspect.getmembers(module, inspect.isclass):
@@ -140,9 +140,12 @@ def _convert(hint: object, value: object, where: str) -> object:
             pass
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if isinstance(hint, type) and isinstance(value, hint):
-        if hint is not int or not isinstance(value, bool):
-            return value
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and isinstance(value, bool) == (hint is bool)
+    ):
+        return value
     raise SpecError(f"{where}: expected {_type_name(hint)}, got {_shown(value)}")
 
 

@@ -1,0 +1,1 @@
+"""The command line: one thin file for each verb, found by its name."""

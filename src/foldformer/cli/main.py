@@ -1,4 +1,4 @@
-"""`foldformer VERB ...`: finds the verb's file in this folder, runs it, turns errors into a line."""
+"""`foldformer VERB ...`: finds the verb's file here, runs it, turns errors into one line."""
 
 import argparse
 import importlib

@@ -1,0 +1,1 @@
+"""From recordings to batches: audio, features, tokens, cuts."""

@@ -1,0 +1,1 @@
+"""From encoder outputs to text: greedy, beam, streams, scores."""

@@ -1,0 +1,1 @@
+"""Corpora, one file each; every file is a subcommand of `foldformer corpus`."""
