@@ -1,1 +1,44 @@
-"""x"""
+"""Linear maps used K times in depth. A kind is a file here with a LinearSpec and its module."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from foldformer.spec import Spec
+
+
+class Linear(nn.Module, ABC):
+    """A linear map `in_features` -> `out_features` that is applied at K places (uses) in depth."""
+
+    def __init__(self, in_features: int, out_features: int, uses: int) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.uses = uses
+
+    @abstractmethod
+    def forward(self, x: Tensor, use: int) -> Tensor:
+        """Map (..., in) -> (..., out) as its `use`-th application, 0..K-1."""
+
+    @abstractmethod
+    def merged(self, use: int) -> Tensor:
+        """The one matrix (in, out) that use `use` applies: y = x @ merged(use) + bias."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearSpec(Spec, ABC):
+    """What is needed to build a linear map of any shape."""
+
+    @abstractmethod
+    def build(self, in_features: int, out_features: int, uses: int) -> Linear:
+        """The module, initialised.
+
+        Raises:
+            SpecError: the spec does not fit this shape or number of uses.
+        """
+
+
+LinearFactory = Callable[[str, int, int], Linear]
+"""(name of the matrix, in, out) -> Linear: what a mixer or feed-forward gets to make its maps."""

@@ -1,0 +1,110 @@
+"""Multi-head self-attention with rotary positions."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from foldformer.errors import SpecError
+from foldformer.nn.linears import LinearFactory
+from foldformer.nn.mask import Mask
+from foldformer.nn.mixers import Mixer, MixerSpec, State
+
+
+class Attention(Mixer):
+    """softmax(Q K^T / sqrt(P)) V over the frames that the mask allows (Vaswani et al. 2017).
+
+    Positions are rotary (Su et al., RoFormer, arXiv:2104.09864): only distances count. A stream
+    remembers keys before their rotation and numbers positions anew in each chunk, so that no
+    number grows with the length of the stream.
+    """
+
+    def __init__(
+        self, d_model: int, num_heads: int, rotary_base: float, linear: LinearFactory
+    ) -> None:
+        super().__init__()
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.rotary_base = rotary_base
+        self.query = linear("query", d_model, d_model)
+        self.key = linear("key", d_model, d_model)
+        self.value = linear("value", d_model, d_model)
+        self.output = linear("output", d_model, d_model)
+
+    def forward(self, x: Tensor, use: int, mask: Mask) -> Tensor:
+        """See Mixer."""
+        return self._attend(x, self.key(x, use), self.value(x, use), use, mask)
+
+    def init_state(self, batch: int, left_context: int) -> State:
+        """Keys and values of the remembered frames, each (B, left_context, D)."""
+        zeros = next(self.parameters()).new_zeros(batch, left_context, self.d_model)
+        return zeros, zeros.clone()
+
+    def step(self, x: Tensor, use: int, state: State, mask: Mask) -> tuple[Tensor, State]:
+        """See Mixer."""
+        left_context = state[0].shape[1]
+        keys = torch.cat([state[0], self.key(x, use)], dim=1)
+        values = torch.cat([state[1], self.value(x, use)], dim=1)
+        y = self._attend(x, keys, values, use, mask)
+        kept = keys.shape[1] - left_context
+        return y, (keys[:, kept:], values[:, kept:])
+
+    def _attend(self, x: Tensor, keys: Tensor, values: Tensor, use: int, mask: Mask) -> Tensor:
+        """The last T of S frames are the queries. x (B, T, D), keys and values (B, S, D)."""
+        batch, frames, _ = x.shape
+        heads = (self.num_heads, self.d_model // self.num_heads)
+        queries = self.query(x, use).view(batch, frames, *heads).transpose(1, 2)
+        keys = keys.view(batch, -1, *heads).transpose(1, 2)
+        values = values.view(batch, -1, *heads).transpose(1, 2)
+        cos, sin = rotary_table(keys.shape[2], heads[1], self.rotary_base, x)
+        y = F.scaled_dot_product_attention(
+            rotate(queries, cos[-frames:], sin[-frames:]),
+            rotate(keys, cos, sin),
+            values,
+            attn_mask=mask.attention,
+        )
+        return self.output(y.transpose(1, 2).reshape(batch, frames, self.d_model), use)
+
+
+def rotary_table(frames: int, width: int, base: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of position x frequency, each (frames, width / 2), typed as `like`.
+
+    Frequencies are base^(-2 i / width), i = 0..width/2-1. The angles are formed in float64: in
+    float32 those of a ten-minute recording would be off by 1e-3.
+    """
+    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angles = torch.outer(torch.arange(frames, dtype=torch.float64), frequencies)
+    return angles.cos().to(like), angles.sin().to(like)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (x_i, x_{i + P/2}) of (B, H, T, P) by the angles of their frame."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionSpec(MixerSpec):
+    """Multi-head self-attention."""
+
+    num_heads: int = 8
+    """Heads, H; the width must be divisible by twice their number."""
+    rotary_base: float = 10000.0
+    """The wavelengths of the rotary positions reach from 2 pi frames to about 2 pi x this base."""
+
+    def __post_init__(self) -> None:
+        if self.num_heads < 1:
+            raise SpecError(f"num_heads: expected 1 or more, got {self.num_heads}")
+        if self.rotary_base <= 1:
+            raise SpecError(f"rotary_base: expected more than 1, got {self.rotary_base}")
+
+    def build(self, d_model: int, linear: LinearFactory) -> Attention:
+        """See MixerSpec."""
+        if d_model % self.num_heads or d_model // self.num_heads % 2:
+            fitting = [h for h in range(1, d_model + 1) if d_model % (2 * h) == 0]
+            raise SpecError(
+                f"num_heads: {self.num_heads} heads do not divide a width of {d_model} into even "
+                f"parts; possible: {', '.join(map(str, fitting)) or 'none, choose an even width'}"
+            )
+        return Attention(d_model, self.num_heads, self.rotary_base, linear)
