@@ -1,4 +1,4 @@
-"""Feed-forward networks, frame by frame. A kind is a file here: a FeedForwardSpec and its module."""
+"""Feed-forward networks, frame by frame. A kind is a file with a FeedForwardSpec and its module."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

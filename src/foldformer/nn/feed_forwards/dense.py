@@ -33,7 +33,8 @@ class DenseFeedForward(FeedForward):
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See FeedForward."""
         hidden = _ACTIVATIONS[self.activation](self.expand(x, use))
-        return self.contract(self.dropout(hidden), use)
+        y: Tensor = self.contract(self.dropout(hidden), use)
+        return y
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,4 +40,4 @@ class HeadSpec(Spec, ABC):
 
     @abstractmethod
     def build(self, d_model: int, vocab_size: int) -> Head:
-        """The module for encoder outputs of width `d_model` and `vocab_size` tokens, blank included."""
+        """The module for frames of width `d_model` and `vocab_size` tokens, blank included."""

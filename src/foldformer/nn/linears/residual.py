@@ -1,7 +1,7 @@
-"""ResidualTransformer's map: one shared matrix, and for each use a low-rank and a diagonal residual.
+"""ResidualTransformer's map: a shared matrix; for each use a low-rank and a diagonal residual.
 
-Wang & Li, "ResidualTransformer" (arXiv:2310.02489): W_l = U + A_l B_l + D_l, with U shared by the K
-adjacent layers of a group.
+Wang & Li, "ResidualTransformer" (arXiv:2310.02489): W_l = U + A_l B_l + D_l, with U shared by the
+K adjacent layers of a group.
 """
 
 import math

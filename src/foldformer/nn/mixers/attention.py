@@ -64,7 +64,8 @@ class Attention(Mixer):
             values,
             attn_mask=mask.attention,
         )
-        return self.output(y.transpose(1, 2).reshape(batch, frames, self.d_model), use)
+        mixed: Tensor = self.output(y.transpose(1, 2).reshape(batch, frames, self.d_model), use)
+        return mixed
 
 
 def rotary_table(frames: int, width: int, base: float, like: Tensor) -> tuple[Tensor, Tensor]:
