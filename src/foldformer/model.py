@@ -24,10 +24,11 @@ class Model(nn.Module):
     def __init__(self, spec: "ModelSpec") -> None:
         super().__init__()
         self.spec = spec
+        if spec.vocab_size is None:
+            raise SpecError("vocab_size: missing; give the number of tokens, the blank included")
         self.encoder = spec.encoder.build()
-        self.heads = nn.ModuleDict(
-            {kind_of(h): h.build(spec.encoder.d_model, spec.vocab_size) for h in spec.heads}
-        )
+        width, tokens = spec.encoder.d_model, spec.vocab_size
+        self.heads = nn.ModuleDict({kind_of(h): h.build(width, tokens) for h in spec.heads})
 
     def head(self, kind: str) -> Head:
         """The head of that kind.
@@ -83,15 +84,15 @@ class Model(nn.Module):
 class ModelSpec(Spec):
     """An encoder and its heads."""
 
-    vocab_size: int
-    """Tokens, the blank (id 0) included."""
+    vocab_size: int | None = None
+    """Tokens, the blank (id 0) included; training fills it in from its tokens."""
     encoder: EncoderSpec = field(default_factory=EncoderSpec)
     """The encoder."""
     heads: tuple[HeadSpec, ...] = field(default_factory=lambda: (CtcSpec(),))
     """One head or several; the first one is decoded unless another is asked for."""
 
     def __post_init__(self) -> None:
-        if self.vocab_size < 2:
+        if self.vocab_size is not None and self.vocab_size < 2:
             raise SpecError(f"vocab_size: expected 2 tokens or more, got {self.vocab_size}")
         names = [kind_of(head) for head in self.heads]
         if not names or len(set(names)) < len(names):
@@ -100,5 +101,14 @@ class ModelSpec(Spec):
             raise SpecError("heads: all weights are 0, so nothing would be trained")
 
     def build(self) -> Model:
-        """The model, initialised from torch's random state."""
+        """The model, initialised from torch's random state.
+
+        Raises:
+            SpecError: parts that do not fit together, or no vocabulary size.
+        """
         return Model(self)
+
+    def check(self) -> None:
+        """Build the model without memory or time, for the errors that only building finds."""
+        with torch.device("meta"):
+            self.build()

@@ -1,0 +1,140 @@
+"""Model folders: `config.yaml` with every spec, `model.safetensors` with every weight."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from foldformer.errors import InputError, SpecError
+from foldformer.model import Model, ModelSpec
+from foldformer.spec import Spec, from_dict, read_yaml, write_yaml
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Spec):
+    """What `config.yaml` of a model folder says."""
+
+    format: int = FORMAT
+    """Version of the folder's layout."""
+    model: ModelSpec
+    """Enough to build the model."""
+    text: str = "text"
+    """What the model writes: `text` recognises; `translation_en`, say, translates into English."""
+    languages: tuple[str, ...] = field(default_factory=tuple)
+    """Languages of the speech it was trained on."""
+    chunks: tuple[int, ...] = field(default_factory=tuple)
+    """Chunk sizes in encoder frames (40 ms) that it was trained to stream with."""
+
+
+@contextmanager
+def complete_files(folder: Path) -> Iterator[Path]:
+    """A folder to write files into; when all went well they are moved into `folder`, else dropped.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        yield beside
+        for path in sorted(beside.iterdir()):
+            path.replace(folder / path.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def save_model(folder: Path, model: Model, config: ModelConfig) -> None:
+    """Write `config.yaml` and `model.safetensors` into an existing folder."""
+    write_yaml(folder / CONFIG, config)
+    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_model(folder: Path) -> tuple[Model, ModelConfig]:
+    """The model of a folder, in evaluation mode, and its configuration.
+
+    Raises:
+        InputError: the folder or a file is missing, truncated, of a newer format, or does not
+            belong to the other.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what}; expected a model folder with {CONFIG} and {WEIGHTS}")
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder / name}: missing; a model folder needs {CONFIG} and {WEIGHTS}"
+            )
+    config = _read_config(folder / CONFIG)
+    with torch.device("meta"):
+        model = _build(config, folder / CONFIG)
+    weights = _read_weights(folder / WEIGHTS)
+    _check_match(folder / WEIGHTS, weights, model.state_dict())
+    model.load_state_dict(weights, assign=True)
+    return model.eval(), config
+
+
+def _build(config: ModelConfig, path: Path) -> Model:
+    try:
+        return config.model.build()
+    except SpecError as error:
+        raise InputError(f"{path}: model: {error}") from None
+
+
+def _read_config(path: Path) -> ModelConfig:
+    data = read_yaml(path)
+    if "format" not in data or "model" not in data:
+        raise InputError(f"{path}: is not the configuration of a model: no `format` and `model`")
+    if isinstance(data["format"], int) and data["format"] > FORMAT:
+        raise InputError(
+            f"{path}: format {data['format']} is newer than this version knows ({FORMAT}); "
+            "update foldformer"
+        )
+    try:
+        return from_dict(ModelConfig, data)
+    except SpecError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path}: is damaged or no safetensors file ({error}); copy or train the model again"
+        ) from None
+
+
+def _check_match(
+    path: Path, weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+) -> None:
+    missing, foreign = expected.keys() - weights.keys(), weights.keys() - expected.keys()
+    for names, what in ((missing, "is missing"), (foreign, "does not belong to it")):
+        if names:
+            first = min(names)
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise InputError(
+                f"{path}: does not fit {CONFIG} beside it: weight {first}{more} {what}"
+            )
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise InputError(
+                f"{path}: does not fit {CONFIG} beside it: weight {name} has shape "
+                f"{tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            )

@@ -1,0 +1,54 @@
+"""Train a model as a YAML file says; run again, it goes on where it was stopped.
+
+Every key of the YAML can be set on the command line: --training.steps 2000
+"""
+
+import argparse
+from pathlib import Path
+
+from foldformer.errors import SpecError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("config", type=Path, metavar="CONFIG.yaml", help="what to train, and on what")
+    parser.add_argument(
+        "settings",
+        nargs=argparse.REMAINDER,
+        metavar="--key value",
+        help="set a key over the file, as in --training.steps 2000",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, then say where the model is and how to use it."""
+    settings = parse_settings(args.settings)
+    from foldformer.train.config import read_config
+    from foldformer.train.run import train
+
+    trained = train(read_config(args.config, settings))
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items())
+    print(f"best validation: {scores}")
+    print(f"model: {trained.folder}")
+    print(f"next: foldformer transcribe {trained.folder} RECORDING.wav")
+
+
+def parse_settings(words: list[str]) -> list[tuple[str, str]]:
+    """`--key value` and `--key=value` pairs.
+
+    Raises:
+        SpecError: a word that is no key, or a key without a value.
+    """
+    settings = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or word == "--":
+            raise SpecError(f"{word!r}: expected a setting like --training.steps 2000")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise SpecError(f"{word}: has no value; write {word} VALUE")
+            value = rest.pop(0)
+        settings.append((key, value))
+    return settings

@@ -1,0 +1,104 @@
+"""A stream: samples come in pieces of any size, text comes out as it is decided."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from foldformer.data.audio import as_floats
+from foldformer.data.features import SAMPLING_RATE, OnlineFbank
+from foldformer.decode.hypothesis import Hypothesis
+from foldformer.decode.search import Search
+from foldformer.errors import InputError
+from foldformer.model import Model
+from foldformer.nn.subsampling import FACTOR
+
+Result = TypeVar("Result")
+
+
+class Stream(Generic[Result]):
+    """Hears a recording chunk by chunk, in constant memory, for as long as it lasts.
+
+    However the samples are cut into pieces, the result is that of the whole recording encoded
+    with the same chunk.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        search: Search,
+        transcript: Callable[[Hypothesis], Result],
+        chunk: int,
+        left_context: int | None,
+    ) -> None:
+        if chunk < 1:
+            raise ValueError(f"chunk: expected 1 encoder frame or more, got {chunk}")
+        self._encoder = model.encoder
+        self._search = search
+        self._transcript = transcript
+        self._chunk = chunk
+        self._fbank = OnlineFbank()
+        self._pending = np.zeros((0, self._encoder.subsampling.mean.numel()), dtype=np.float32)
+        self._encoder_state = self._encoder.init_state(1, left_context)
+        self._search_state = search.init_state()
+        self._resampler: soxr.ResampleStream | None = None
+        self._rate: int | None = None
+        self._finished = False
+
+    @property
+    def result(self) -> Result:
+        """What has been decided so far."""
+        return self._transcript(self._search.hypotheses(self._search_state)[0])
+
+    def accept(self, samples: NDArray[np.floating], sampling_rate: int = SAMPLING_RATE) -> Result:
+        """Hear the next samples (N,), of any number, and return the result so far.
+
+        Raises:
+            InputError: samples that are not numbers, or a sampling rate that changed on the way.
+            ValueError: the stream was finished before.
+        """
+        if self._finished:
+            raise ValueError("the stream is finished; begin another one")
+        self._hear(self._resampled(as_floats(samples), sampling_rate, last=False))
+        return self.result
+
+    def finish(self) -> Result:
+        """Hear what is left of the last chunk, and return the final result."""
+        if not self._finished:
+            if self._rate is not None:
+                self._hear(self._resampled(np.zeros(0, np.float32), self._rate, last=True))
+            self._pending = np.concatenate([self._pending, self._fbank.finish()])
+            self._encode(len(self._pending) // FACTOR * FACTOR)
+            self._finished = True
+        return self.result
+
+    def _resampled(
+        self, samples: NDArray[np.float32], rate: int, last: bool
+    ) -> NDArray[np.float32]:
+        if self._rate not in (None, rate):
+            raise InputError(f"sampling_rate: the stream began at {self._rate} Hz, now {rate} Hz")
+        self._rate = rate
+        if rate == SAMPLING_RATE:
+            return samples
+        if self._resampler is None:
+            self._resampler = soxr.ResampleStream(rate, SAMPLING_RATE, 1, dtype="float32")
+        resampled: NDArray[np.float32] = self._resampler.resample_chunk(samples, last=last)
+        return resampled
+
+    def _hear(self, samples: NDArray[np.float32]) -> None:
+        if len(samples):
+            self._pending = np.concatenate([self._pending, self._fbank.accept(samples)])
+        self._encode(FACTOR * self._chunk * (len(self._pending) // (FACTOR * self._chunk)))
+
+    @torch.inference_mode()
+    def _encode(self, frames: int) -> None:
+        """Encode that many pending feature frames, a chunk at a time."""
+        size = FACTOR * self._chunk
+        for start in range(0, frames, size):
+            piece = torch.from_numpy(self._pending[start : min(start + size, frames)])
+            x, self._encoder_state = self._encoder.step(piece[None], self._encoder_state)
+            self._search_state = self._search.advance(self._search_state, x[0])
+        self._pending = self._pending[frames:]

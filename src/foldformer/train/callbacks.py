@@ -1,0 +1,139 @@
+"""What happens around the steps: the progress bar, validation scores, the model folder."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from tqdm import tqdm
+
+from foldformer.decode.score import score_text, score_translation
+from foldformer.train.module import TrainingModule
+
+
+class Progress(Callback):
+    """One bar over all steps: loss, audio hours a second, scores, time left."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._bar: tqdm[Any] | None = None
+        self._began = (0.0, 0.0)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin where a resumed run stood."""
+        self._bar = tqdm(
+            total=self._steps,
+            initial=trainer.global_step,
+            desc="training",
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 15.0,
+        )
+        assert isinstance(pl_module, TrainingModule)
+        self._began = (time.monotonic(), pl_module.audio_seconds)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Advance the bar and the logged speed."""
+        assert self._bar is not None
+        assert isinstance(pl_module, TrainingModule)
+        seconds = max(time.monotonic() - self._began[0], 1e-9)
+        speed = (pl_module.audio_seconds - self._began[1]) / 3600 / seconds
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        shown = {"loss": f"{loss:.3f}", "audio": f"{speed:.4f}h/s"}
+        for name, metric in trainer.callback_metrics.items():
+            if name.startswith("validation/") and name != "validation/loss":
+                shown[name.split("/")[1]] = f"{float(metric):.2f}"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(trainer.global_step - self._bar.n)
+        if trainer.global_step % 10 == 0 and trainer.logger is not None:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            values = {"training/loss": loss, "training/hours_per_second": speed, "training/lr": rate}
+            trainer.logger.log_metrics(values, step=trainer.global_step)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the line to the error message."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class ModelFolder(Callback):
+    """Scores each validation, and writes the model folder when it is the best so far.
+
+    It must stand before weight averaging in the list of callbacks: then the weights in place are
+    the averaged ones.
+    """
+
+    def __init__(self, save: Callable[[dict[str, float]], None], translation: bool) -> None:
+        self._save = save
+        self._translation = translation
+        self.best: dict[str, float] | None = None
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the validation before."""
+        assert isinstance(pl_module, TrainingModule)
+        pl_module.validated = []
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, log, and save if better: lower WER, or higher BLEU, and of equals lower loss."""
+        assert isinstance(pl_module, TrainingModule)
+        if trainer.sanity_checking or not pl_module.validated:
+            return
+        metrics = self._metrics(pl_module)
+        for name, value in metrics.items():
+            pl_module.log(f"validation/{name}", value)
+        if self.best is None or self._rank(metrics) < self._rank(self.best):
+            self._save(metrics)
+            self.best = metrics
+
+    def _metrics(self, module: TrainingModule) -> dict[str, float]:
+        seen = module.validated
+        references, hypotheses = [v.reference for v in seen], [v.hypothesis for v in seen]
+        loss = sum(v.loss for v in seen) / max(1, sum(v.num_tokens for v in seen))
+        metrics = {"step": float(module.global_step), "loss": loss}
+        if self._translation:
+            translated = score_translation(references, hypotheses, num_bootstrap=0)
+            return metrics | {"bleu": translated.bleu.value}
+        scored = score_text(references, hypotheses, num_bootstrap=0)
+        return metrics | {"wer": scored.wer.value, "cer": scored.cer.value}
+
+    def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
+        return metrics["wer"] if "wer" in metrics else -metrics["bleu"], metrics["loss"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.best = state_dict["best"]
+
+
+def averaging(decay: float) -> WeightAveraging:
+    """An exponential moving average of the weights that first averages over all steps so far.
+
+    The weight of the newest weights is max(1 - decay, 9 / (10 + n)) after n steps, so that the
+    random start is soon forgotten.
+    """
+
+    def average(mean: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        return mean.lerp(current, max(1 - decay, 9 / (10 + int(count))))
+
+    return WeightAveraging(avg_fn=average)

@@ -1,0 +1,125 @@
+"""What a training YAML says."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from foldformer.data.batches import DataSpec
+from foldformer.data.durations import encoder_frames
+from foldformer.data.tokens import TokensSpec
+from foldformer.errors import InputError, SpecError
+from foldformer.model import ModelSpec
+from foldformer.spec import Spec, from_dict, override, read_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpec(Spec):
+    """How the weights are found."""
+
+    steps: int = 10000
+    """Optimiser steps."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule."""
+    warmup: int = 500
+    """Steps in which the learning rate grows linearly from 0 to its peak."""
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    """How it falls from the peak to 0 at the last step."""
+    weight_decay: float = 0.01
+    """AdamW's decay of the shared and dense matrices; biases, norms and residuals have none."""
+    betas: tuple[float, ...] = (0.9, 0.98)
+    """AdamW's averaging of gradients and their squares."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+    accumulate: int = 1
+    """Batches whose gradients are summed before a step."""
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    """Number format of the products."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then validated and saved;
+    0 keeps none. 0.999 averages over the last thousand steps or so."""
+    chunks: tuple[str, ...] = field(default_factory=tuple)
+    """Chunk sizes to stream with, like 320ms; each batch draws one of them, or the full context."""
+    full_context: float = 0.5
+    """Probability of the full context where there are chunks."""
+    initialise_from: str | None = None
+    """A model folder whose encoder, of the same specs, is the start; heads start anew unless the
+    tokens are the same."""
+    validate_every: int = 500
+    """Steps between validations."""
+    threads: int = 0
+    """CPU threads of PyTorch; 0 leaves its default."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "validate_every"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+        for name in ("learning_rate", "warmup", "weight_decay", "clip", "threads"):
+            if not getattr(self, name) >= 0:
+                raise SpecError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+        for name in ("ema", "full_context"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SpecError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise SpecError(f"betas: expected two numbers from 0 to 1, got {list(self.betas)}")
+        if self.ema == 1:
+            raise SpecError("ema: 1 would never take up a weight; choose less, like 0.999")
+        for text in self.chunks:
+            try:
+                encoder_frames(text)
+            except SpecError as error:
+                raise SpecError(f"chunks: {error}") from None
+
+    @property
+    def chunk_frames(self) -> tuple[int, ...]:
+        """The chunk sizes in encoder frames."""
+        return tuple(encoder_frames(text) for text in self.chunks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Spec):
+    """A training run: everything that decides its outcome."""
+
+    output: str
+    """The model folder to make; training state and logs stand in its subfolder `training`."""
+    seed: int = 0
+    """Of the weights, the order of the data, augmentation and dropout."""
+    data: DataSpec
+    """What is read."""
+    tokens: TokensSpec = field(default_factory=TokensSpec)
+    """What is written."""
+    model: ModelSpec = field(default_factory=ModelSpec)
+    """What is trained."""
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    """How it is trained."""
+
+    def with_vocabulary(self, vocab_size: int) -> "TrainConfig":
+        """The same with the number of tokens filled in.
+
+        Raises:
+            SpecError: another number was asked for.
+        """
+        asked = self.model.vocab_size
+        if asked not in (None, vocab_size):
+            raise SpecError(
+                f"model.vocab_size: {asked} asked for, but there are {vocab_size} tokens"
+            )
+        return replace(self, model=replace(self.model, vocab_size=vocab_size))
+
+
+def read_config(path: Path, settings: list[tuple[str, str]]) -> TrainConfig:
+    """The configuration in a YAML file, with settings from the command line over it.
+
+    Raises:
+        InputError: the file cannot be read.
+        SpecError: what it says is wrong; the message names file and key.
+    """
+    data = override(read_yaml(path), settings)
+    try:
+        config = from_dict(TrainConfig, data)
+        # Whatever does not fit together is found now, not after the data has been read.
+        replace(config.model, vocab_size=config.model.vocab_size or 2).check()
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    if Path(config.output).is_file():
+        raise InputError(f"{config.output}: is a file; `output` names the folder to make")
+    return config

@@ -1,0 +1,83 @@
+"""The Lightning side of a model: losses, optimiser, validation."""
+
+import random
+from dataclasses import dataclass
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from foldformer.data.batches import Batch
+from foldformer.data.tokens import Tokens
+from foldformer.decode.recognizer import decode_batch
+from foldformer.decode.search import make_search
+from foldformer.model import Model
+from foldformer.train.config import TrainConfig
+from foldformer.train.schedule import make_optimizer
+
+
+@dataclass(frozen=True)
+class Validated:
+    """One utterance of a validation pass: what was said, what was written."""
+
+    reference: str
+    hypothesis: str
+    loss: float
+    num_tokens: int
+
+
+class TrainingModule(L.LightningModule):
+    """Wraps a model for Lightning; the model itself knows nothing of it."""
+
+    def __init__(self, model: Model, tokens: Tokens, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.tokens = tokens
+        self.config = config
+        self.search = make_search(model)
+        self.validated: list[Validated] = []
+        self.audio_seconds = 0.0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss per token of a batch, in nats."""
+        losses = self._losses(batch, self.draw_chunk())
+        self.audio_seconds += batch.audio_seconds
+        return losses.sum() / batch.target_lengths.sum().clamp(min=1)
+
+    def draw_chunk(self) -> int | None:
+        """The chunk of this step: decided by seed and step alone, the same for every model."""
+        training = self.config.training
+        draw = random.Random(f"{self.config.seed} {self.global_step}")
+        if not training.chunks or draw.random() < training.full_context:
+            return None
+        return draw.choice(training.chunk_frames)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses and greedy transcripts with the full context."""
+        losses = self._losses(batch, None)
+        found = decode_batch(self.model, self.search, batch.features, batch.feature_lengths, None)
+        for row, (text, hypotheses) in enumerate(zip(batch.texts, found, strict=True)):
+            written = self.tokens.decode(hypotheses[0].tokens)
+            num_tokens = int(batch.target_lengths[row])
+            self.validated.append(Validated(text, written, float(losses[row]), num_tokens))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with its schedule, stepped every step."""
+        optimizer, schedule = make_optimizer(self.model, self.config.training)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _losses(self, batch: Batch, chunk: int | None) -> Tensor:
+        losses: Tensor = self.model(
+            batch.features, batch.feature_lengths, batch.targets, batch.target_lengths, chunk
+        )
+        return losses
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move the tensors of a batch."""
+        return batch.to(device)

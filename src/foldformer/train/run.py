@@ -1,0 +1,197 @@
+"""A training run, from its configuration to the model folder."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
+from foldformer.data.batches import eval_loader, manifests_of, texts_of, train_loader
+from foldformer.data.statistics import feature_statistics, languages_in
+from foldformer.data.tokens import Tokens
+from foldformer.errors import InputError
+from foldformer.model import Model
+from foldformer.spec import to_dict, write_yaml
+from foldformer.train.callbacks import ModelFolder, Progress, averaging
+from foldformer.train.card import model_card
+from foldformer.train.config import TrainConfig, TrainingSpec
+from foldformer.train.module import TrainingModule
+
+_log = logging.getLogger(__name__)
+
+STATE = "training"
+"""Subfolder of the model folder with everything that only training needs."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run ended with."""
+
+    folder: Path
+    metrics: dict[str, float]
+
+
+def train(config: TrainConfig) -> Trained:
+    """Train what the configuration says, going on where an earlier run of it was stopped.
+
+    Returns:
+        The model folder, which holds the weights of the best validation, and its scores.
+
+    Raises:
+        SpecError: the configuration does not fit together or does not fit the data.
+        InputError: data cannot be read, or the folder cannot be written.
+    """
+    folder = Path(config.output)
+    with _lightning_quiet():
+        if config.training.threads:
+            torch.set_num_threads(config.training.threads)
+        tokens = _tokens(config, folder)
+        config = config.with_vocabulary(tokens.vocab_size)
+        loader = train_loader(config.data, tokens, config.seed)
+        valid = eval_loader(config.data.valid, tokens, config.data.text, config.data.max_duration)
+        L.seed_everything(config.seed, verbose=False)
+        model = _model(config)
+        keeper = ModelFolder(_saver(folder, model, tokens, config), config.data.text != "text")
+        trainer = _trainer(config.training, folder / STATE, keeper)
+        with complete_files(folder / STATE) as beside:
+            write_yaml(beside / "config.yaml", config)
+        last = folder / STATE / "last.ckpt"
+        module = TrainingModule(model, tokens, config)
+        trainer.fit(
+            module,
+            loader,
+            valid,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=False,  # our own file: optimiser, schedule and averages are in it
+        )
+    assert keeper.best is not None, "the last step is always validated"
+    return Trained(folder, keeper.best)
+
+
+def _tokens(config: TrainConfig, folder: Path) -> Tokens:
+    """The tokens of the run: those of its first start, or new ones made of the training texts."""
+    state = folder / STATE
+    if (state / "last.ckpt").exists():
+        return Tokens.load(state)
+    tokens = config.tokens.build(texts_of(config.data.train, config.data.text))
+    with complete_files(state) as beside:
+        tokens.save(beside)
+    return tokens
+
+
+def _model(config: TrainConfig) -> Model:
+    model = config.model.build()
+    mean, deviation = feature_statistics(manifests_of(config.data.train))
+    model.encoder.subsampling.set_statistics(torch.from_numpy(mean), torch.from_numpy(deviation))
+    if config.training.initialise_from:
+        _initialise(model, Path(config.training.initialise_from))
+    return model
+
+
+def _initialise(model: Model, folder: Path) -> None:
+    """Copy the encoder of a trained model, and those of its heads that have the same shapes.
+
+    Raises:
+        InputError: the folder is no model, or its encoder is another one.
+    """
+    source, config = load_model(folder)
+    if config.model.encoder != model.spec.encoder:
+        theirs, ours = to_dict(config.model.encoder), to_dict(model.spec.encoder)
+        different = ", ".join(key for key in ours if ours[key] != theirs[key])
+        raise InputError(
+            f"{folder}: its encoder differs from model.encoder in {different}; "
+            "initialise_from needs the same encoder"
+        )
+    model.encoder.load_state_dict(source.encoder.state_dict())
+    for kind, head in model.heads.items():
+        if kind in source.heads:
+            weights = source.heads[kind].state_dict()
+            own = head.state_dict()
+            if all(name in weights and weights[name].shape == own[name].shape for name in own):
+                head.load_state_dict(weights)
+
+
+def _saver(folder: Path, model: Model, tokens: Tokens, config: TrainConfig) -> "_Saver":
+    languages = languages_in(manifests_of(config.data.train))
+    return _Saver(folder, model, tokens, config, languages)
+
+
+@dataclass(frozen=True)
+class _Saver:
+    """Writes the model folder with the weights that the model has now."""
+
+    folder: Path
+    model: Model
+    tokens: Tokens
+    config: TrainConfig
+    languages: tuple[str, ...]
+
+    def __call__(self, metrics: dict[str, float]) -> None:
+        about = ModelConfig(
+            model=self.config.model,
+            text=self.config.data.text,
+            languages=self.languages,
+            chunks=self.config.training.chunk_frames,
+        )
+        with complete_files(self.folder) as beside:
+            save_model(beside, self.model, about)
+            self.tokens.save(beside)
+            card = model_card(self.model, about, self.config, metrics)
+            (beside / "README.md").write_text(card, encoding="utf-8")
+
+
+def _trainer(spec: TrainingSpec, state: Path, keeper: ModelFolder) -> L.Trainer:
+    callbacks: list[Callback] = [keeper]
+    if spec.ema:
+        callbacks.append(averaging(spec.ema))
+    callbacks.append(Progress(spec.steps))
+    callbacks.append(
+        ModelCheckpoint(
+            dirpath=state,
+            filename="last",
+            every_n_train_steps=spec.validate_every,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )
+    )
+    return L.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_steps=spec.steps,
+        max_epochs=-1,
+        precision=spec.precision,
+        gradient_clip_val=spec.clip or None,
+        accumulate_grad_batches=spec.accumulate,
+        val_check_interval=min(spec.validate_every, spec.steps) * spec.accumulate,
+        check_val_every_n_epoch=None,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(state, name="", version="logs"),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+@contextmanager
+def _lightning_quiet() -> Iterator[None]:
+    """Lightning's hints about workers and devices are not for our users; its errors are."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
