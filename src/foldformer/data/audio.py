@@ -1,0 +1,153 @@
+"""Recordings to samples: any file or array becomes mono float32 at one rate, or a clear error."""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from foldformer.errors import InputError
+
+SAMPLING_RATE = 16000
+"""Samples per second that the features, and with them every model, are made for."""
+
+SHORTEST = 0.04
+"""Seconds of one encoder frame; nothing shorter can be recognised."""
+
+_LOUDEST = 100.0  # no decoder overshoots full scale (1.0) that far; 16-bit numbers as floats do
+
+Samples = npt.NDArray[np.float32]
+
+
+def load_audio(
+    source: str | os.PathLike[str] | BinaryIO, sampling_rate: int = SAMPLING_RATE
+) -> Samples:
+    """The samples (N,) of a recording: mono, float32, full scale 1.0, at `sampling_rate`.
+
+    Channels are averaged; another rate is converted by soxr ("HQ").
+
+    Args:
+        source: a path, or an open binary file that can seek; any format of libsndfile.
+        sampling_rate: samples per second of the result.
+
+    Raises:
+        InputError: there is no such file, it is a folder, empty, not audio, not readable, or its
+            samples fail `check_samples`.
+    """
+    path: Path | None = None
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        _check_file(path)
+        name = str(path)
+    else:
+        name = str(getattr(source, "name", "audio stream"))
+    try:
+        samples, rate = soundfile.read(path or source, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(
+            f"{name}: cannot be read as audio ({_reason(error)}); expected WAV, FLAC, Ogg or "
+            f"another format of libsndfile: convert it first"
+        ) from None
+    return convert(samples, rate, sampling_rate, name)
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected an audio file")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected an audio file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); expected an audio file")
+
+
+def _reason(error: Exception) -> str:
+    text = str(getattr(error, "error_string", error) or error)
+    return text.strip().rstrip(".")
+
+
+def to_mono_16k(samples: npt.ArrayLike, sampling_rate: int) -> Samples:
+    """`convert` to 16 kHz, for arrays from a microphone or another library.
+
+    Args:
+        samples: (N,), or (N, channels) with one row per point in time, as soundfile gives them;
+            floats of full scale 1.0, or signed integers of any width.
+        sampling_rate: samples per second of `samples`.
+
+    Raises:
+        InputError: see `convert`.
+    """
+    return convert(samples, sampling_rate, SAMPLING_RATE)
+
+
+def convert(
+    samples: npt.ArrayLike, sampling_rate: int, target: int, name: str = "samples"
+) -> Samples:
+    """The samples (N,) averaged over channels and resampled to `target`, as float32.
+
+    Args:
+        samples: (N,) or (N, channels), floats of full scale 1.0 or signed integers.
+        sampling_rate: samples per second of `samples`.
+        target: samples per second of the result.
+        name: what to call the samples in an error.
+
+    Raises:
+        InputError: a rate that is not positive, another shape or type, or `check_samples` fails.
+    """
+    for rate in (sampling_rate, target):
+        if not rate > 0:
+            raise InputError(f"{name}: the sampling rate is {rate}; expected a positive number")
+    array = np.asarray(samples)
+    if np.issubdtype(array.dtype, np.signedinteger):
+        array = array / -float(np.iinfo(array.dtype).min)
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise InputError(
+            f"{name}: the samples are of type {array.dtype}; expected floats or signed integers"
+        )
+    if array.ndim == 2 and array.shape[1] <= max(array.shape[0], 1):
+        array = array.mean(axis=1)
+    elif array.ndim != 1:
+        raise InputError(
+            f"{name}: the samples have shape {array.shape}; expected (N,) or (N, channels), "
+            f"one row per point in time"
+        )
+    mono = np.ascontiguousarray(array, dtype=np.float32)
+    check_samples(mono, sampling_rate, name)
+    return mono if sampling_rate == target else resample(mono, sampling_rate, target)
+
+
+def check_samples(samples: Samples, sampling_rate: int, name: str = "samples") -> None:
+    """Refuse samples (N,) that no features can be made of.
+
+    Raises:
+        InputError: fewer than one encoder frame (40 ms), NaN or infinity, or numbers so large
+            that they were never divided by the full scale.
+    """
+    if len(samples) == 0:
+        raise InputError(f"{name}: holds no samples; expected at least {SHORTEST * 1000:.0f} ms")
+    seconds = len(samples) / sampling_rate
+    if seconds < SHORTEST:
+        raise InputError(
+            f"{name}: lasts {seconds * 1000:.1f} ms ({len(samples)} samples at {sampling_rate} "
+            f"Hz); expected at least {SHORTEST * 1000:.0f} ms"
+        )
+    peak = float(np.max(np.abs(samples)))  # NaN and infinity survive both
+    if not np.isfinite(peak):
+        bad = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise InputError(
+            f"{name}: sample {bad} ({bad / sampling_rate:.3f} s) is {samples[bad]}; "
+            f"expected finite numbers: the recording is damaged"
+        )
+    if peak > _LOUDEST:
+        raise InputError(
+            f"{name}: samples reach {peak:.0f}; expected a full scale of 1.0: "
+            f"divide 16-bit numbers by 32768"
+        )
+
+
+def resample(samples: Samples, sampling_rate: float, target: float) -> Samples:
+    """Samples (N,) at another rate, by soxr's "HQ" filter; the ratio may be any number."""
+    resampled: Samples = soxr.resample(samples, sampling_rate, target, quality="HQ")
+    return resampled
