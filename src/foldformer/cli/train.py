@@ -11,7 +11,9 @@ from foldformer.errors import SpecError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.yaml", help="what to train, and on what")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG.yaml", help="what to train, and on what"
+    )
     parser.add_argument(
         "settings",
         nargs=argparse.REMAINDER,

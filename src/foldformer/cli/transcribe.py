@@ -12,7 +12,9 @@ from foldformer.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, of any format and rate")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recordings, of any format and rate"
+    )
     parser.add_argument(
         "--chunk", metavar="320ms", help="encode as a stream of such chunks; default: whole files"
     )

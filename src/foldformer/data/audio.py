@@ -99,6 +99,17 @@ def convert(
     for rate in (sampling_rate, target):
         if not rate > 0:
             raise InputError(f"{name}: the sampling rate is {rate}; expected a positive number")
+    mono = mono_floats(samples, name)
+    check_samples(mono, sampling_rate, name)
+    return mono if sampling_rate == target else resample(mono, sampling_rate, target)
+
+
+def mono_floats(samples: npt.ArrayLike, name: str = "samples") -> Samples:
+    """The samples (N,) averaged over channels, float32 of full scale 1.0, of any number.
+
+    Raises:
+        InputError: another shape or type than `convert` takes.
+    """
     array = np.asarray(samples)
     if np.issubdtype(array.dtype, np.signedinteger):
         array = array / -float(np.iinfo(array.dtype).min)
@@ -113,9 +124,7 @@ def convert(
             f"{name}: the samples have shape {array.shape}; expected (N,) or (N, channels), "
             f"one row per point in time"
         )
-    mono = np.ascontiguousarray(array, dtype=np.float32)
-    check_samples(mono, sampling_rate, name)
-    return mono if sampling_rate == target else resample(mono, sampling_rate, target)
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def check_samples(samples: Samples, sampling_rate: int, name: str = "samples") -> None:

@@ -22,7 +22,7 @@ from foldformer.data.augmentation import (
     mask,
 )
 from foldformer.data.cuts import language_of, load_cuts, samples_of, text_of
-from foldformer.data.features import PADDING, Features, fbank
+from foldformer.data.features import FRAME_SHIFT, PADDING, Features, fbank
 from foldformer.data.tokens import Tokens
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
@@ -56,6 +56,11 @@ class Batch:
 
     languages: list[str]
     """Language of each utterance, empty where the manifest gives none."""
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of speech, padding left out."""
+        return float(self.feature_lengths.sum()) * FRAME_SHIFT
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch with its tensors on `device`."""
@@ -214,7 +219,7 @@ def train_loader(
     Raises:
         InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
     """
-    manifests = _tuple(spec.train)
+    manifests = manifests_of(spec.train)
     kept = [_checked(load_cuts(path), path, spec) for path in manifests]
     sets = [load_cuts(path).filter(partial(_fits, spec=spec)) for path in manifests]
     cuts = sets[0] if len(sets) == 1 else CutSet.mux(*sets, weights=kept, seed=seed)
@@ -252,7 +257,7 @@ def eval_loader(
     Raises:
         InputError: see `train_loader`.
     """
-    found = [cut for path in _tuple(manifests) for cut in load_cuts(path)]
+    found = [cut for path in manifests_of(manifests) for cut in load_cuts(path)]
     for cut in found:
         text_of(cut, text)
     found.sort(key=lambda cut: (-cut.duration, cut.id))
@@ -268,12 +273,13 @@ def eval_loader(
 
 def texts_of(manifests: str | Sequence[str], text: str = "text") -> Iterator[str]:
     """The texts of all cuts, to make tokens of or to score against."""
-    for path in _tuple(manifests):
+    for path in manifests_of(manifests):
         for cut in load_cuts(path):
             yield text_of(cut, text)
 
 
-def _tuple(manifests: str | Sequence[str]) -> tuple[str, ...]:
+def manifests_of(manifests: str | Sequence[str]) -> tuple[str, ...]:
+    """One manifest or several, as a tuple."""
     return (manifests,) if isinstance(manifests, str) else tuple(manifests)
 
 

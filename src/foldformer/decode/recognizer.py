@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foldformer.checkpoint import ModelConfig, load_model
-from foldformer.data.audio import load_audio, prepare_samples
+from foldformer.data.audio import SAMPLING_RATE, load_audio, to_mono_16k
 from foldformer.data.durations import ENCODER_FRAME_MS
-from foldformer.data.features import SAMPLING_RATE, fbank
+from foldformer.data.features import fbank
 from foldformer.data.tokens import Tokens
 from foldformer.decode.hypothesis import Hypothesis
 from foldformer.decode.search import Search, make_search
@@ -48,7 +48,12 @@ class Recognizer:
     """
 
     def __init__(
-        self, model: Model, tokens: Tokens, config: ModelConfig, head: str | None = None, beam: int = 1
+        self,
+        model: Model,
+        tokens: Tokens,
+        config: ModelConfig,
+        head: str | None = None,
+        beam: int = 1,
     ) -> None:
         """Bring together what a model folder holds.
 
@@ -98,16 +103,18 @@ class Recognizer:
             InputError: the recording is missing, damaged, empty or too short.
         """
         if isinstance(audio, np.ndarray):
-            samples = prepare_samples(audio, sampling_rate)
+            if sampling_rate is None:
+                raise InputError("sampling_rate: missing; samples do not know their own")
+            samples = to_mono_16k(audio, sampling_rate)
         else:
             samples = load_audio(audio)
         features = torch.from_numpy(fbank(samples, SAMPLING_RATE))[None]
         lengths = torch.tensor([features.shape[1]])
         return self.transcript(self.decode(features, lengths, chunk)[0][0])
 
-    def stream(self, chunk: int = 8, left_context: int | None = None) -> Stream:
+    def stream(self, chunk: int = 8, left_context: int | None = None) -> Stream[Transcript]:
         """A stream that hears `chunk` encoder frames (40 ms) at a time, 320 ms by default."""
-        return Stream(self.model, self.search, self.transcript, chunk, left_context)
+        return Stream[Transcript](self.model, self.search, self.transcript, chunk, left_context)
 
     @torch.inference_mode()
     def decode(
@@ -119,8 +126,8 @@ class Recognizer:
     def transcript(self, hypothesis: Hypothesis) -> Transcript:
         """A hypothesis in words and seconds."""
         return Transcript(
-            text=self.tokens.decode(list(hypothesis.tokens)),
-            tokens=tuple(self.tokens.symbol(token) for token in hypothesis.tokens),
+            text=self.tokens.decode(hypothesis.tokens),
+            tokens=tuple(self.tokens.symbols[token] for token in hypothesis.tokens),
             times=tuple(round(f * ENCODER_FRAME_MS / 1000, 3) for f in hypothesis.frames),
             score=hypothesis.score,
         )

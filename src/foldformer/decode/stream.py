@@ -8,8 +8,8 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from foldformer.data.audio import as_floats
-from foldformer.data.features import SAMPLING_RATE, OnlineFbank
+from foldformer.data.audio import SAMPLING_RATE, mono_floats
+from foldformer.data.features import OnlineFbank
 from foldformer.decode.hypothesis import Hypothesis
 from foldformer.decode.search import Search
 from foldformer.errors import InputError
@@ -62,7 +62,7 @@ class Stream(Generic[Result]):
         """
         if self._finished:
             raise ValueError("the stream is finished; begin another one")
-        self._hear(self._resampled(as_floats(samples), sampling_rate, last=False))
+        self._hear(self._resampled(mono_floats(samples), sampling_rate, last=False))
         return self.result
 
     def finish(self) -> Result:

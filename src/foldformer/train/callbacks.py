@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -58,7 +57,11 @@ class Progress(Callback):
         self._bar.update(trainer.global_step - self._bar.n)
         if trainer.global_step % 10 == 0 and trainer.logger is not None:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            values = {"training/loss": loss, "training/hours_per_second": speed, "training/lr": rate}
+            values = {
+                "training/loss": loss,
+                "training/hours_per_second": speed,
+                "training/lr": rate,
+            }
             trainer.logger.log_metrics(values, step=trainer.global_step)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -133,7 +136,9 @@ def averaging(decay: float) -> WeightAveraging:
     random start is soon forgotten.
     """
 
-    def average(mean: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+    def average(
+        mean: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int
+    ) -> torch.Tensor:
         return mean.lerp(current, max(1 - decay, 9 / (10 + int(count))))
 
     return WeightAveraging(avg_fn=average)

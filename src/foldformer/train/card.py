@@ -13,9 +13,7 @@ def model_card(
     parameters = sum(p.numel() for p in model.parameters())
     encoder = about.model.encoder
     uses = encoder.uses if isinstance(encoder.uses, int) else list(encoder.uses)
-    task = (
-        "Speech recognition" if about.text == "text" else f"Speech translation (`{about.text}`)"
-    )
+    task = "Speech recognition" if about.text == "text" else f"Speech translation (`{about.text}`)"
     streams = ", ".join(shown(chunk) for chunk in about.chunks) or "not trained for streaming"
     scores = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
     train, valid = config.data.train, config.data.valid
