@@ -6,14 +6,24 @@ the work.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
+from lhotse.cut import Cut
 
-from foldformer.data.audio import Samples
-from foldformer.data.features import Features
+from foldformer.data.audio import SAMPLING_RATE, Samples, resample
+from foldformer.data.cuts import samples_of
+from foldformer.data.features import Features, fbank
 from foldformer.errors import SpecError
 from foldformer.spec import Spec
+
+NUM_COLOURS = 5
+"""Colours of generated noise, from white to brown."""
+
+_NOISE_LOOP = 2**18  # samples
+_LOWEST_NOISE = 20 * _NOISE_LOOP // SAMPLING_RATE  # bin of 20 Hz; below, the power is constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +91,26 @@ def generator(seed: int, epoch: int, cut_id: str) -> np.random.Generator:
     return np.random.default_rng([seed, epoch, zlib.crc32(cut_id.encode())])
 
 
-def coloured_noise(size: int, exponent: float, rng: np.random.Generator) -> Samples:
-    """Noise (N,) of unit power whose power falls as 1 / frequency^exponent: 0 white, 2 brown."""
-    spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** (-exponent / 2)
+def coloured_noise(size: int, colour: int, rng: np.random.Generator) -> Samples:
+    """Noise (N,) of unit power; its power falls as 1 / frequency^(colour / 2), colour 0 to 4.
+
+    0 is white, 2 pink, 4 brown. It is a random part of a loop of 16 s: making it anew each time
+    would cost more than the features.
+    """
+    loop = _noise_loop(colour)
+    start = int(rng.integers(len(loop)))
+    return np.take(loop, np.arange(start, start + size), mode="wrap")
+
+
+@lru_cache(maxsize=NUM_COLOURS)
+def _noise_loop(colour: int) -> Samples:
+    rng = np.random.default_rng(colour)
+    bins = _NOISE_LOOP // 2 + 1
+    spectrum = rng.standard_normal(bins) + 1j * rng.standard_normal(bins)
+    spectrum *= np.maximum(np.arange(bins), _LOWEST_NOISE) ** (-colour / 4)
     spectrum[0] = 0
-    noise = np.fft.irfft(spectrum, size)
-    unit: Samples = (noise / max(np.sqrt(np.mean(noise**2)), 1e-12)).astype(np.float32)
+    noise = np.fft.irfft(spectrum, _NOISE_LOOP)  # its end meets its beginning
+    unit: Samples = (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
     return unit
 
 
@@ -121,3 +144,41 @@ def _stretch(size: int, longest: int, rng: np.random.Generator) -> tuple[int, in
     width = int(rng.integers(0, min(longest, size) + 1))
     start = int(rng.integers(0, size - width + 1))
     return start, start + width
+
+
+def features_of(
+    cut: Cut,
+    augmentation: AugmentationSpec | None,
+    rng: np.random.Generator,
+    noises: Sequence[Cut] = (),
+) -> Features:
+    """The features (T, 80) of one cut, augmented in the way that `rng` draws.
+
+    A change of speed is a resampling as if the recording had another rate, so that it and the
+    way to 16 kHz are one step.
+    """
+    speed = 1.0 if augmentation is None else float(rng.choice(augmentation.speed))
+    samples = _at_16k(cut, speed)
+    if augmentation is None:
+        return fbank(samples)
+    if rng.random() < augmentation.noise_probability:
+        noise = _noise(len(samples), noises, rng)
+        samples = add_noise(samples, noise, rng.uniform(*augmentation.noise_snr_db))
+    gain = rng.uniform(-augmentation.gain_db, augmentation.gain_db)
+    features = fbank(samples * np.float32(10 ** (gain / 20)))
+    return mask(features, augmentation.masks, rng)
+
+
+def _noise(size: int, noises: Sequence[Cut], rng: np.random.Generator) -> Samples:
+    if not noises:
+        return coloured_noise(size, int(rng.integers(NUM_COLOURS)), rng)
+    cut = noises[int(rng.integers(len(noises)))]
+    seconds = size / SAMPLING_RATE
+    if cut.duration > seconds:
+        cut = cut.truncate(offset=rng.uniform(0, cut.duration - seconds), duration=seconds)
+    return np.resize(_at_16k(cut), size)
+
+
+def _at_16k(cut: Cut, speed: float = 1.0) -> Samples:
+    samples, rate = samples_of(cut), round(cut.sampling_rate * speed)
+    return samples if rate == SAMPLING_RATE else resample(samples, rate, SAMPLING_RATE)

@@ -13,16 +13,10 @@ from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from foldformer.data.audio import SAMPLING_RATE, SHORTEST, Samples, resample
-from foldformer.data.augmentation import (
-    AugmentationSpec,
-    add_noise,
-    coloured_noise,
-    generator,
-    mask,
-)
-from foldformer.data.cuts import language_of, load_cuts, samples_of, text_of
-from foldformer.data.features import FRAME_SHIFT, PADDING, Features, fbank
+from foldformer.data.audio import SHORTEST
+from foldformer.data.augmentation import AugmentationSpec, features_of, generator
+from foldformer.data.cuts import check_cut, language_of, load_cuts, read_cuts, text_of
+from foldformer.data.features import FRAME_SHIFT, PADDING, Features
 from foldformer.data.tokens import Tokens
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
@@ -85,7 +79,7 @@ class DataSpec(Spec):
     """Field of the supervisions to learn: `text`, or a custom one such as a translation."""
 
     max_duration: float = 200.0
-    """Seconds of audio in a batch, at most."""
+    """Seconds of audio in a batch, at most, counted before a change of speed."""
 
     num_buckets: int = 20
     """Classes of duration that batches are taken from; more means less padding, less chance."""
@@ -114,44 +108,6 @@ class DataSpec(Spec):
             raise SpecError(f"num_workers: {self.num_workers}; must not be negative")
 
 
-def utterance(
-    cut: Cut,
-    augmentation: AugmentationSpec | None,
-    rng: np.random.Generator,
-    noises: Sequence[Cut] = (),
-) -> Features:
-    """The features (T, 80) of one cut, augmented in the way that `rng` draws.
-
-    A change of speed is a resampling as if the recording had another rate, so that it and the
-    way to 16 kHz are one step.
-    """
-    samples = samples_of(cut)
-    speed = 1.0 if augmentation is None else float(rng.choice(augmentation.speed))
-    if cut.sampling_rate * speed != SAMPLING_RATE:
-        samples = resample(samples, cut.sampling_rate * speed, SAMPLING_RATE)
-    if augmentation is None:
-        return fbank(samples)
-    if rng.random() < augmentation.noise_probability:
-        noise = _noise(len(samples), noises, rng)
-        samples = add_noise(samples, noise, rng.uniform(*augmentation.noise_snr_db))
-    gain = rng.uniform(-augmentation.gain_db, augmentation.gain_db)
-    features = fbank(samples * np.float32(10 ** (gain / 20)))
-    return mask(features, augmentation.masks, rng)
-
-
-def _noise(size: int, noises: Sequence[Cut], rng: np.random.Generator) -> Samples:
-    if not noises:
-        return coloured_noise(size, rng.uniform(0, 2), rng)
-    cut = noises[int(rng.integers(len(noises)))]
-    seconds = size / SAMPLING_RATE
-    if cut.duration > seconds:
-        cut = cut.truncate(offset=rng.uniform(0, cut.duration - seconds), duration=seconds)
-    samples = samples_of(cut)
-    if cut.sampling_rate != SAMPLING_RATE:
-        samples = resample(samples, cut.sampling_rate, SAMPLING_RATE)
-    return np.resize(samples, size)
-
-
 class Utterances(Dataset[Batch]):
     """Lhotse's map-style dataset: a CutSet, as a sampler gives it, to a `Batch`."""
 
@@ -167,7 +123,7 @@ class Utterances(Dataset[Batch]):
         self._augmentation = augmentation
         self._seed = seed
         manifest = augmentation.noise if augmentation is not None else None
-        self._noises = list(load_cuts(manifest)) if manifest is not None else []
+        self._noises = list(read_cuts(manifest)) if manifest is not None else []
 
     def __getitem__(self, cuts: CutSet) -> Batch:
         """The batch of these cuts, in their order."""
@@ -179,8 +135,8 @@ class Utterances(Dataset[Batch]):
         for row, frames in zip(padded, features, strict=True):
             row[: len(frames)] = frames
         ids = np.zeros((len(targets), max(map(len, targets))), np.int64)
-        for row, target in zip(ids, targets, strict=True):
-            row[: len(target)] = target
+        for line, target in zip(ids, targets, strict=True):
+            line[: len(target)] = target
         return Batch(
             features=torch.from_numpy(padded),
             feature_lengths=torch.tensor(lengths),
@@ -194,7 +150,7 @@ class Utterances(Dataset[Batch]):
     def _features(self, cut: Cut) -> Features:
         epoch = (cut.custom or {}).get(_EPOCH, 0)
         rng = generator(self._seed, epoch, cut.id)
-        return utterance(cut, self._augmentation, rng, self._noises)
+        return features_of(cut, self._augmentation, rng, self._noises)
 
 
 def train_loader(
@@ -207,7 +163,9 @@ def train_loader(
     """Batches of training: shuffled within classes of duration, augmented, in epochs.
 
     `loader.sampler.set_epoch(n)` chooses the epoch (Lightning does); its order and augmentation
-    depend on `seed`, `n` and the manifests alone.
+    depend on `seed`, `n` and the manifests alone. With several processes every one must make the
+    loader after torch.distributed is set up, and Lightning must not replace the sampler
+    (`use_distributed_sampler=False`).
 
     Args:
         spec: manifests and sizes.
@@ -220,7 +178,7 @@ def train_loader(
         InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
     """
     manifests = manifests_of(spec.train)
-    kept = [_checked(load_cuts(path), path, spec) for path in manifests]
+    kept = [_count_checked(path, spec) for path in manifests]
     sets = [load_cuts(path).filter(partial(_fits, spec=spec)) for path in manifests]
     cuts = sets[0] if len(sets) == 1 else CutSet.mux(*sets, weights=kept, seed=seed)
     sampler = DynamicBucketingSampler(
@@ -257,9 +215,9 @@ def eval_loader(
     Raises:
         InputError: see `train_loader`.
     """
-    found = [cut for path in manifests_of(manifests) for cut in load_cuts(path)]
+    found = [cut for path in manifests_of(manifests) for cut in read_cuts(path)]
     for cut in found:
-        text_of(cut, text)
+        check_cut(cut, text)
     found.sort(key=lambda cut: (-cut.duration, cut.id))
     sampler = SimpleCutSampler(
         CutSet(found),
@@ -274,7 +232,7 @@ def eval_loader(
 def texts_of(manifests: str | Sequence[str], text: str = "text") -> Iterator[str]:
     """The texts of all cuts, to make tokens of or to score against."""
     for path in manifests_of(manifests):
-        for cut in load_cuts(path):
+        for cut in read_cuts(path):
             yield text_of(cut, text)
 
 
@@ -287,12 +245,12 @@ def _fits(cut: Cut, spec: DataSpec) -> bool:
     return bool(max(spec.min_utterance, SHORTEST) <= cut.duration <= spec.max_utterance)
 
 
-def _checked(cuts: CutSet, path: str, spec: DataSpec) -> int:
+def _count_checked(path: str, spec: DataSpec) -> int:
     """The number of cuts that training will use, after a look at every one of them."""
     kept = left_out = 0
-    for cut in cuts:
+    for cut in read_cuts(path):
         if _fits(cut, spec):
-            text_of(cut, spec.text)
+            check_cut(cut, spec.text)
             kept += 1
         else:
             left_out += 1

@@ -1,5 +1,6 @@
 """Cuts of Lhotse manifests: read with clear errors; the text and the samples of one."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -45,15 +46,51 @@ def load_cuts(path: str | os.PathLike[str]) -> CutSet:
     return CutSet.from_jsonl_lazy(path).map(partial(_found_from, folder=path.parent))
 
 
+def read_cuts(path: str | os.PathLike[str]) -> Iterator[Cut]:
+    """The cuts of a manifest one after the other, as `load_cuts` gives them.
+
+    Raises:
+        InputError: see `load_cuts`; or a line of the manifest is damaged.
+    """
+    cuts = iter(load_cuts(path))
+    for number in itertools.count(1):
+        try:
+            cut = next(cuts)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise InputError(
+                f"{path}, line {number}: is not a cut ({type(error).__name__}: {error}); "
+                f"the manifest is damaged or incomplete"
+            ) from None
+        yield cut
+
+
+def check_cut(cut: Cut, field: str) -> None:
+    """Refuse a cut that a batch cannot be made of, without reading its audio.
+
+    Raises:
+        InputError: it lacks the text (see `text_of`), or a file of its recording does not exist.
+    """
+    text_of(cut, field)
+    if not cut.has_recording:
+        raise InputError(f"cut {cut.id!r}: has no recording; expected one with audio")
+    for path in _files_of(cut):
+        if not path.exists():
+            raise InputError(
+                f"cut {cut.id!r}: its recording {path} does not exist, neither from the current "
+                f"folder nor from the manifest's; move the corpus back or write its manifest anew"
+            )
+
+
 def _found_from(cut: Cut, folder: Path) -> Cut:
     """The cut with the paths of its recordings led from `folder` where they need it."""
     if isinstance(cut, MixedCut):
         tracks = [fastcopy(track, cut=_found_from(track.cut, folder)) for track in cut.tracks]
         return fastcopy(cut, tracks=tracks)
-    if not getattr(cut, "has_recording", False):
+    if not cut.has_recording:
         return cut
-    paths = [Path(source.source) for source in cut.recording.sources if source.type == "file"]
-    if any(not path.exists() and (folder / path).exists() for path in paths):
+    if any(not path.exists() and (folder / path).exists() for path in _files_of(cut)):
         return cut.with_recording_path_prefix(folder)
     return cut
 
@@ -101,10 +138,10 @@ def samples_of(cut: Cut) -> Samples:
     try:
         samples = cut.load_audio()
     except Exception as error:
-        reason = str(error).strip().splitlines()
+        files = ", ".join(map(str, _files_of(cut))) or "no file"
         raise InputError(
-            f"cut {cut.id!r}: its recording cannot be read "
-            f"({reason[0] if reason else type(error).__name__}): {_sources(cut)}"
+            f"cut {cut.id!r}: its recording ({files}) cannot be read "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
     if samples is None:
         raise InputError(f"cut {cut.id!r}: has no recording; expected one with audio")
@@ -113,14 +150,11 @@ def samples_of(cut: Cut) -> Samples:
     return mono
 
 
-def _sources(cut: Cut) -> str:
-    return ", ".join(dict.fromkeys(_source_names(cut))) or "no recording"
-
-
-def _source_names(cut: Cut) -> Iterator[str]:
+def _files_of(cut: Cut) -> Iterator[Path]:
     if isinstance(cut, MixedCut):
         for track in cut.tracks:
-            yield from _source_names(track.cut)
-    elif getattr(cut, "has_recording", False):
-        for source in cut.recording.sources:
-            yield str(source.source) if source.type == "file" else source.type
+            yield from _files_of(track.cut)
+    elif cut.has_recording:
+        yield from (
+            Path(source.source) for source in cut.recording.sources if source.type == "file"
+        )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from foldformer.data.batches import utterance
+from foldformer.data.augmentation import features_of
 from foldformer.data.cuts import language_of, load_cuts
 
 SAMPLE = 200
@@ -20,7 +20,7 @@ def feature_statistics(
     for path in manifests:
         cuts = list(load_cuts(path))
         for index in np.linspace(0, len(cuts) - 1, min(SAMPLE, len(cuts))).astype(int):
-            frames = utterance(cuts[index], None, np.random.default_rng(0)).astype(np.float64)
+            frames = features_of(cuts[index], None, np.random.default_rng(0)).astype(np.float64)
             count += len(frames)
             total += frames.sum(axis=0)
             squares += (frames**2).sum(axis=0)

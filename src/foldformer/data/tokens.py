@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import sentencepiece
+from typing import TYPE_CHECKING, Literal
 
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
+
+if TYPE_CHECKING:  # a device that only decodes need not have it
+    import sentencepiece
 
 BLANK, BLANK_ID = "<blk>", 0
 UNKNOWN, UNKNOWN_ID = "<unk>", 1
@@ -70,6 +71,8 @@ def _frequent_characters(lines: Sequence[str], most: int) -> list[str]:
 
 
 def _train_sentencepiece(lines: Sequence[str], spec: TokensSpec) -> "Tokens":
+    import sentencepiece
+
     written = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -86,6 +89,7 @@ def _train_sentencepiece(lines: Sequence[str], spec: TokensSpec) -> "Tokens":
             bos_id=-1,
             eos_id=-1,
             num_threads=1,  # the order of sums, and so the pieces, would depend on it
+            max_sentence_length=2**20,  # bytes; longer texts would be skipped in silence
             minloglevel=2,
         )
     except RuntimeError as error:
@@ -97,8 +101,14 @@ def _train_sentencepiece(lines: Sequence[str], spec: TokensSpec) -> "Tokens":
     return _with_model(written.getvalue())
 
 
+def _processor(model: bytes) -> "sentencepiece.SentencePieceProcessor":
+    import sentencepiece
+
+    return sentencepiece.SentencePieceProcessor(model_proto=model)
+
+
 def _with_model(model: bytes) -> "Tokens":
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    processor = _processor(model)
     pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
     return Tokens(pieces, model)
 
@@ -117,9 +127,7 @@ class Tokens:
         self.symbols = tuple(symbols)
         self._ids = {symbol: i for i, symbol in enumerate(symbols)}
         self._model = model
-        self._processor: sentencepiece.SentencePieceProcessor | None = None
-        if model is not None:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._processor = _processor(model) if model is not None else None
 
     @property
     def kind(self) -> Literal["characters", "sentencepiece"]:
@@ -132,11 +140,20 @@ class Tokens:
         return len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `normalise(text)`; what no symbol stands for becomes `UNKNOWN_ID`."""
+        """The ids of `normalise(text)`; what no symbol stands for becomes `UNKNOWN_ID`.
+
+        Raises:
+            InputError: the symbols are pieces of words, and their SentencePiece model is missing.
+        """
         text = normalise(text)
         if self._processor is not None:
             ids: list[int] = self._processor.encode(text)
             return ids
+        if any(len(symbol) > 1 for symbol in self.symbols[2:]):
+            raise InputError(
+                f"these tokens are pieces of words, and {_MODEL} is missing, so text cannot be cut "
+                f"into them; put it beside {_TABLE}"
+            )
         return [self._ids.get(symbol, UNKNOWN_ID) for symbol in text.replace(" ", SPACE)]
 
     def decode(self, ids: Iterable[int]) -> str:

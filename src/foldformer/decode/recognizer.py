@@ -20,7 +20,7 @@ from foldformer.decode.stream import Stream
 from foldformer.errors import InputError
 from foldformer.model import Model
 
-Audio = str | Path | BinaryIO | NDArray[np.floating] | NDArray[np.integer]
+Audio = str | Path | BinaryIO | npt.ArrayLike
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,9 @@ class ModelFolder(Callback):
         loss = sum(v.loss for v in seen) / max(1, sum(v.num_tokens for v in seen))
         metrics = {"step": float(module.global_step), "loss": loss}
         if self._translation:
-            translated = score_translation(references, hypotheses, num_bootstrap=0)
-            return metrics | {"bleu": translated.bleu.value}
-        scored = score_text(references, hypotheses, num_bootstrap=0)
-        return metrics | {"wer": scored.wer.value, "cer": scored.cer.value}
+            return metrics | {"bleu": score_translation(references, hypotheses).bleu.value}
+        scored = score_text(references, hypotheses)
+        return metrics | {"wer": scored.words.percent, "cer": scored.characters.percent}
 
     def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
         return metrics["wer"] if "wer" in metrics else -metrics["bleu"], metrics["loss"]

@@ -1,0 +1,36 @@
+# `make demo` and `make test` each set up everything they need in .venv, and may be run again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python recipes/demo/run.py
+
+test: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --cov=foldformer --cov-report=term:skip-covered
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo "foldformer needs Python 3.10 or newer; set PYTHON=..., see README.md"; exit 1; }
+	@# Debian keeps the module that fills a new environment in a package of its own.
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    test "$$(id -u)" = 0 && apt-get update -q && apt-get install -y -q python3-venv \
+	    && $(PYTHON) -m venv $(VENV); } \
+	    || { rm -rf $(VENV); echo "no virtual environment could be made; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo
