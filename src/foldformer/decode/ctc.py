@@ -73,6 +73,32 @@ def ctc_greedy(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
     ]
 
 
+class CtcBeamSearch(Search[tuple[Tensor, ...]]):
+    """`ctc_beam` of all frames so far, which are its state: for utterances, not endless streams."""
+
+    def __init__(self, head: CtcHead, beam_size: int, num_best: int = 1) -> None:
+        self.head = head
+        self.beam_size = beam_size
+        self.num_best = num_best
+
+    def init_state(self) -> tuple[Tensor, ...]:
+        """The state before the first frame."""
+        return ()
+
+    @torch.no_grad()
+    def advance(self, state: tuple[Tensor, ...], encoder_out: Tensor) -> tuple[Tensor, ...]:
+        """The state after the next frames (T, D) of encoder outputs."""
+        return (*state, self.head.log_probs(encoder_out))
+
+    def hypotheses(self, state: tuple[Tensor, ...]) -> list[Hypothesis]:
+        """The most probable token sequences, best first."""
+        if not state:
+            return [Hypothesis()]
+        log_probs = torch.cat(state)[None]
+        lengths = torch.tensor([log_probs.shape[1]])
+        return ctc_beam(log_probs, lengths, self.beam_size, self.num_best)[0]
+
+
 @torch.no_grad()
 def ctc_beam(
     log_probs: Tensor, lengths: Tensor, beam_size: int = 10, num_best: int = 1

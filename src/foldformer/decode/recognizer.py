@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from foldformer.checkpoint import ModelConfig, load_model
@@ -14,13 +13,13 @@ from foldformer.data.audio import SAMPLING_RATE, load_audio, to_mono_16k
 from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.features import fbank
 from foldformer.data.tokens import Tokens
-from foldformer.decode.hypothesis import Hypothesis
-from foldformer.decode.search import Search, make_search
+from foldformer.decode.choose import choose_search
+from foldformer.decode.search import Hypothesis, Search
 from foldformer.decode.stream import Stream
 from foldformer.errors import InputError
 from foldformer.model import Model
 
-Audio = str | Path | BinaryIO | npt.ArrayLike
+Audio = str | Path | BinaryIO | NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Recognizer:
         self.model = model
         self.tokens = tokens
         self.config = config
-        self.search: Search = make_search(model, head, beam)
+        self.search: Search[Any] = choose_search(model, head, beam)
 
     @classmethod
     def load(cls, folder: str | Path, head: str | None = None, beam: int = 1) -> "Recognizer":
@@ -134,7 +133,7 @@ class Recognizer:
 
 
 def decode_batch(
-    model: Model, search: Search, features: Tensor, lengths: Tensor, chunk: int | None
+    model: Model, search: Search[Any], features: Tensor, lengths: Tensor, chunk: int | None
 ) -> list[list[Hypothesis]]:
     """Encode a batch and search each utterance; best hypotheses first."""
     x, frames = model.encoder(features, lengths, chunk)

@@ -1,7 +1,7 @@
 """A stream: samples come in pieces of any size, text comes out as it is decided."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import soxr
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from foldformer.data.audio import SAMPLING_RATE, mono_floats
 from foldformer.data.features import OnlineFbank
-from foldformer.decode.hypothesis import Hypothesis
-from foldformer.decode.search import Search
+from foldformer.decode.search import Hypothesis, Search
 from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.nn.subsampling import FACTOR
@@ -29,7 +28,7 @@ class Stream(Generic[Result]):
     def __init__(
         self,
         model: Model,
-        search: Search,
+        search: Search[Any],
         transcript: Callable[[Hypothesis], Result],
         chunk: int,
         left_context: int | None,
@@ -53,7 +52,7 @@ class Stream(Generic[Result]):
         """What has been decided so far."""
         return self._transcript(self._search.hypotheses(self._search_state)[0])
 
-    def accept(self, samples: NDArray[np.floating], sampling_rate: int = SAMPLING_RATE) -> Result:
+    def accept(self, samples: NDArray[np.float32], sampling_rate: int = SAMPLING_RATE) -> Result:
         """Hear the next samples (N,), of any number, and return the result so far.
 
         Raises:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from foldformer.data.batches import Batch
 from foldformer.data.tokens import Tokens
+from foldformer.decode.choose import choose_search
 from foldformer.decode.recognizer import decode_batch
-from foldformer.decode.search import make_search
 from foldformer.model import Model
 from foldformer.train.config import TrainConfig
 from foldformer.train.schedule import make_optimizer
@@ -35,7 +35,7 @@ class TrainingModule(L.LightningModule):
         self.model = model
         self.tokens = tokens
         self.config = config
-        self.search = make_search(model)
+        self.search = choose_search(model)
         self.validated: list[Validated] = []
         self.audio_seconds = 0.0
 

@@ -1,0 +1,40 @@
+"""Which search a head of a model is decoded with."""
+
+from typing import Any
+
+from foldformer.decode.ctc import CtcBeamSearch, CtcGreedySearch
+from foldformer.decode.search import Search
+from foldformer.decode.transducer import TransducerBeamSearch, TransducerGreedySearch
+from foldformer.errors import SpecError
+from foldformer.model import Model
+from foldformer.nn.heads.ctc import CtcHead
+from foldformer.nn.heads.transducer import TransducerHead
+
+
+def choose_search(
+    model: Model, head: str | None = None, beam: int = 1, num_best: int = 1
+) -> Search[Any]:
+    """The search for a head of a model.
+
+    Args:
+        model: with the head.
+        head: its kind; the first of the model unless given.
+        beam: hypotheses kept on the way; 1 is greedy.
+        num_best: hypotheses returned at most.
+
+    Raises:
+        SpecError: the model has no such head, or `beam` is less than 1 or than `num_best`.
+    """
+    if not 1 <= num_best <= beam:
+        raise SpecError(
+            f"beam: expected 1 or more and no fewer than the {num_best} hypotheses asked for, "
+            f"got {beam}"
+        )
+    module = model.head(head or next(iter(model.heads)))
+    if isinstance(module, CtcHead):
+        return CtcGreedySearch(module) if beam == 1 else CtcBeamSearch(module, beam, num_best)
+    if isinstance(module, TransducerHead):
+        if beam == 1:
+            return TransducerGreedySearch(module)
+        return TransducerBeamSearch(module, beam, num_best)
+    raise SpecError(f"head: no search is known for {head!r}")
