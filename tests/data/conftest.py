@@ -52,3 +52,14 @@ def write_corpus(folder: Path, count: int = 12, rate: int = 8000, suffix: str = 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def manifest_16k(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus_16k"), count=4, rate=16000, suffix="wav")
+
+
+@pytest.fixture(scope="session")
+def longer_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two minutes: enough for several classes of duration."""
+    return write_corpus(tmp_path_factory.mktemp("longer"), count=30)

@@ -82,7 +82,8 @@ class DataSpec(Spec):
     """Seconds of audio in a batch, at most, counted before a change of speed."""
 
     num_buckets: int = 20
-    """Classes of duration that batches are taken from; more means less padding, less chance."""
+    """Classes of duration that batches are taken from, at most: more of them mean less padding
+    and less chance. Each class holds four full batches or more, so little data have fewer."""
 
     min_utterance: float = 0.2
     """Seconds; shorter utterances are left out of training."""
@@ -178,13 +179,14 @@ def train_loader(
         InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
     """
     manifests = manifests_of(spec.train)
-    kept = [_count_checked(path, spec) for path in manifests]
+    kept, seconds = zip(*(_checked(path, spec) for path in manifests), strict=True)
     sets = [load_cuts(path).filter(partial(_fits, spec=spec)) for path in manifests]
     cuts = sets[0] if len(sets) == 1 else CutSet.mux(*sets, weights=kept, seed=seed)
     sampler = DynamicBucketingSampler(
         cuts,
         max_duration=spec.max_duration,
-        num_buckets=min(spec.num_buckets, max(sum(kept) // 2, 2)),
+        num_buckets=_num_buckets(spec, sum(seconds)),
+        duration_bins=[spec.max_utterance] if sum(kept) == 1 else None,
         shuffle=True,
         drop_last=False,
         seed=seed,
@@ -245,13 +247,17 @@ def _fits(cut: Cut, spec: DataSpec) -> bool:
     return bool(max(spec.min_utterance, SHORTEST) <= cut.duration <= spec.max_utterance)
 
 
-def _count_checked(path: str, spec: DataSpec) -> int:
-    """The number of cuts that training will use, after a look at every one of them."""
-    kept = left_out = 0
+def _num_buckets(spec: DataSpec, seconds: float) -> int:
+    return max(min(spec.num_buckets, int(seconds / spec.max_duration / 4)), 2)
+
+
+def _checked(path: str, spec: DataSpec) -> tuple[int, float]:
+    """Number and seconds of the cuts that training will use, after a look at every one of them."""
+    kept, left_out, seconds = 0, 0, 0.0
     for cut in read_cuts(path):
         if _fits(cut, spec):
             check_cut(cut, spec.text)
-            kept += 1
+            kept, seconds = kept + 1, seconds + cut.duration
         else:
             left_out += 1
     if not kept:
@@ -269,4 +275,4 @@ def _count_checked(path: str, spec: DataSpec) -> int:
             spec.min_utterance,
             spec.max_utterance,
         )
-    return kept
+    return kept, seconds

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from lhotse import CutSet
 from lhotse.cut import Cut, MixedCut
+from lhotse.cut.data import DataCut
 from lhotse.serialization import deserialize_item, load_jsonl
 from lhotse.utils import fastcopy
 
@@ -88,8 +89,6 @@ def _found_from(cut: Cut, folder: Path) -> Cut:
     if isinstance(cut, MixedCut):
         tracks = [fastcopy(track, cut=_found_from(track.cut, folder)) for track in cut.tracks]
         return fastcopy(cut, tracks=tracks)
-    if not cut.has_recording:
-        return cut
     if any(not path.exists() and (folder / path).exists() for path in _files_of(cut)):
         return cut.with_recording_path_prefix(folder)
     return cut
@@ -154,7 +153,7 @@ def _files_of(cut: Cut) -> Iterator[Path]:
     if isinstance(cut, MixedCut):
         for track in cut.tracks:
             yield from _files_of(track.cut)
-    elif cut.has_recording:
+    elif isinstance(cut, DataCut) and cut.has_recording:
         yield from (
             Path(source.source) for source in cut.recording.sources if source.type == "file"
         )

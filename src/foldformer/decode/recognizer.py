@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from foldformer.checkpoint import ModelConfig, load_model

@@ -1,0 +1,142 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foldformer.data.audio import check_samples, convert, load_audio, resample, to_mono_16k
+from foldformer.errors import InputError
+
+
+def sine(rate: int, hertz: float = 440.0, seconds: float = 0.5) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_any_rate_and_format_gives_the_same_sound_at_16_khz(
+    tmp_path: Path, rate: int, suffix: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, sine(rate), rate)
+    samples = load_audio(path)
+    assert samples.dtype == np.float32
+    assert len(samples) == pytest.approx(8000, abs=1)
+    inner = slice(1000, 7000)  # without the ends, where the filters see silence
+    tolerance = 0.05 if suffix == "ogg" else 2e-3
+    np.testing.assert_allclose(samples[inner], sine(16000)[inner], atol=tolerance)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    left, right = sine(16000), sine(16000, 1000.0)
+    soundfile.write(path, np.stack([left, right], axis=1), 16000, subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(path), (left + right) / 2, atol=1e-6)
+
+
+def test_a_file_object_is_read_like_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sine(8000), 8000)
+    with path.open("rb") as stream:
+        np.testing.assert_array_equal(load_audio(stream), load_audio(str(path)))
+    np.testing.assert_array_equal(load_audio(io.BytesIO(path.read_bytes())), load_audio(path))
+
+
+def test_the_rate_of_the_result_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sine(16000), 16000)
+    assert len(load_audio(path, 8000)) == 4000
+
+
+def test_integers_are_divided_by_their_full_scale() -> None:
+    samples = np.full(1600, -(2**15), np.int16)
+    np.testing.assert_array_equal(to_mono_16k(samples, 16000), np.full(1600, -1.0, np.float32))
+
+
+@given(st.integers(640, 3000), st.integers(1, 3))
+def test_the_average_of_equal_channels_is_the_channel(size: int, channels: int) -> None:
+    mono = np.random.default_rng(size).uniform(-1, 1, size).astype(np.float32)
+    both = np.repeat(mono[:, None], channels, axis=1)
+    np.testing.assert_allclose(to_mono_16k(both, 16000), mono, atol=1e-6)
+
+
+def test_a_change_of_speed_moves_the_pitch() -> None:
+    faster = resample(sine(16000, 400.0).astype(np.float32), 17600, 16000)
+    peak = np.argmax(np.abs(np.fft.rfft(faster * np.hanning(len(faster)))))
+    assert peak * 16000 / len(faster) == pytest.approx(440, abs=3)
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    files = {name: folder / name for name in ("missing.wav", "empty.wav", "text.wav", "cut.flac")}
+    files["empty.wav"].touch()
+    files["text.wav"].write_text("this is no sound")
+    soundfile.write(files["cut.flac"], sine(16000), 16000)
+    files["cut.flac"].write_bytes(files["cut.flac"].read_bytes()[:30])
+    for name, samples in {
+        "no_samples.wav": np.zeros(0),
+        "short.wav": np.zeros(600),
+        "nan.wav": np.array([0.0] * 1000 + [np.nan] + [0.0] * 1000),
+        "infinite.wav": np.array([np.inf] * 1000),
+        "loud.wav": np.array([12000.0] * 1000),
+    }.items():
+        files[name] = folder / name
+        soundfile.write(files[name], samples, 16000, subtype="FLOAT")
+    files["folder"] = folder
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("missing.wav", "no such file"),
+        ("empty.wav", "0 bytes"),
+        ("text.wav", "cannot be read as audio"),
+        ("cut.flac", "cannot be read as audio"),
+        ("no_samples.wav", "no samples"),
+        ("short.wav", "37.5 ms"),
+        ("nan.wav", r"sample 1000 \(0.062 s\) is nan"),
+        ("infinite.wav", "sample 0 .* is inf"),
+        ("loud.wav", "reach 12000.*divide 16-bit numbers by 32768"),
+        ("folder", "is a folder"),
+    ],
+)
+def test_a_bad_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, found: str) -> None:
+    path = bad_files(tmp_path)[name]
+    with pytest.raises(InputError, match=found) as error:
+        load_audio(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_bad_stream_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="audio stream: cannot be read"):
+        load_audio(io.BytesIO(b"no sound"))
+
+
+@pytest.mark.parametrize("rate", [0, -16000])
+def test_a_rate_must_be_positive(rate: int) -> None:
+    with pytest.raises(InputError, match="sampling rate"):
+        to_mono_16k(np.zeros(1600), rate)
+    with pytest.raises(InputError, match="sampling rate"):
+        convert(np.zeros(1600), 16000, rate)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 1600), (800, 2, 1)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="shape"):
+        to_mono_16k(np.zeros(shape), 16000)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.complex64, bool])
+def test_other_types_are_refused(dtype: type) -> None:
+    with pytest.raises(InputError, match="expected floats or signed integers"):
+        to_mono_16k(np.zeros(1600, dtype), 16000)
+
+
+def test_one_encoder_frame_is_enough() -> None:
+    check_samples(np.zeros(640, np.float32), 16000)
+    with pytest.raises(InputError, match=r"39.9 ms"):
+        check_samples(np.zeros(639, np.float32), 16000)
