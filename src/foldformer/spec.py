@@ -42,7 +42,8 @@ def kinds(family: type[S]) -> dict[str, type[S]]:
             and not inspect.isabstract(cls)
         ]
         assert len(own) <= 1, f"{module.__name__} holds more than one kind: {own}"
-        found.update({info.name: cls for cls in own})
+        if own:
+            found[info.name] = own[0]
     return found
 
 

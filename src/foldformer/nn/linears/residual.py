@@ -132,10 +132,10 @@ class _Merge(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(down, up)
         ctx.has_diagonal = diagonal is not None
-        if down is None or up is None:
-            merged = weight.clone()
-        else:
+        if down is not None and up is not None:
             merged = torch.addmm(weight, down, up)
+        else:
+            merged = weight.clone()
         if diagonal is not None:
             merged.diagonal().add_(diagonal)
         return merged
