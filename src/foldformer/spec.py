@@ -8,6 +8,7 @@ concrete spec of the family in it. Nothing else is registered anywhere.
 import difflib
 import importlib
 import inspect
+import math
 import pkgutil
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,9 +34,16 @@ def kinds(family: type[S]) -> dict[str, type[S]]:
     found: dict[str, type[S]] = {}
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for _, cls in inspect.getmembers(module, inspect.isclass):
-            if issubclass(cls, family) and cls.__module__ == module.__name__:
-                found[info.name] = cls
+        own = [
+            cls
+            for _, cls in inspect.getmembers(module, inspect.isclass)
+            if issubclass(cls, family)
+            and cls.__module__ == module.__name__
+            and not inspect.isabstract(cls)
+        ]
+        assert len(own) <= 1, f"{module.__name__} holds more than one kind: {own}"
+        if own:
+            found[info.name] = own[0]
     return found
 
 
@@ -50,7 +58,11 @@ def _is_family(cls: type) -> bool:
 
 def kind_of(spec: Spec) -> str:
     """The kind's name: that of the file it stands in."""
-    return type(spec).__module__.rsplit(".", 1)[-1]
+    return _kind_name(type(spec))
+
+
+def _kind_name(cls: type[Spec]) -> str:
+    return cls.__module__.rsplit(".", 1)[-1]
 
 
 def to_dict(spec: Spec) -> dict[str, object]:
@@ -66,7 +78,7 @@ def _plain(value: object) -> object:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def from_dict(cls: type[S], data: object, where: str = "") -> S:
@@ -86,6 +98,8 @@ def from_dict(cls: type[S], data: object, where: str = "") -> S:
     data = dict(data)
     if _is_family(cls):
         cls = _chosen_kind(cls, data.pop("kind", None), where)
+    elif family_of(cls) and data.pop("kind", _kind_name(cls)) != _kind_name(cls):
+        raise SpecError(f"{_join(where, 'kind')}: only {_kind_name(cls)} is possible here")
     hints = get_type_hints(cls)
     known = {f.name: f for f in fields(cls)}
     for key in data:
@@ -106,10 +120,10 @@ def _chosen_kind(family: type[S], kind: object, where: str) -> type[S]:
     known = kinds(family)
     if kind is None:
         raise SpecError(f"{_join(where, 'kind')}: missing; one of {', '.join(sorted(known))}")
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         hint = nearest(str(kind), known)
         raise SpecError(f"{_join(where, 'kind')}: unknown kind {_shown(kind)}{hint}")
-    return known[str(kind)]
+    return known[kind]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -133,20 +147,28 @@ def _convert(hint: object, value: object, where: str) -> object:
         return {str(k): _convert(args[1], v, _join(where, k)) for k, v in value.items()}
     if isinstance(hint, type) and issubclass(hint, Spec):
         return value if isinstance(value, hint) else from_dict(hint, value, where)
-    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:  # YAML 1.1 reads 1e-3 as a string
-            return float(value)
-        except ValueError:
-            pass
+    if hint is float and (number := _number(value)) is not None:
+        return number
     if hint is Path and isinstance(value, str):
         return Path(value)
     if (
         isinstance(hint, type)
+        and hint is not float
         and isinstance(value, hint)
         and isinstance(value, bool) == (hint is bool)
     ):
         return value
     raise SpecError(f"{where}: expected {_type_name(hint)}, got {_shown(value)}")
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        return None
+    try:  # YAML 1.1 reads 1e-3 as a string
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _convert_union(args: tuple[object, ...], value: object, where: str) -> object:
@@ -170,15 +192,16 @@ def _type_name(hint: object) -> str:
         return names[hint]
     origin = get_origin(hint)
     if origin is tuple:
-        return "a list"
+        return f"a list, each {_type_name(get_args(hint)[0])}"
     if origin is dict or (isinstance(hint, type) and issubclass(hint, Spec)):
         return "a mapping"
     return getattr(hint, "__name__", str(hint))
 
 
 def _shown(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", type(None): "nothing"}
-    return names.get(type(value)) or f"{value!r}"
+    if isinstance(value, (dict, list)) and len(repr(value)) > 40:
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return "nothing" if value is None else f"{value!r}"
 
 
 def _join(where: str, key: object) -> str:
@@ -211,18 +234,37 @@ def write_yaml(path: Path, spec: Spec) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def override(data: dict[str, object], settings: Iterable[tuple[str, str]]) -> dict[str, object]:
-    """A copy of `data` with dotted keys set: ("training.lr", "1e-3"); values are read as YAML."""
+def override(data: Mapping[str, object], settings: Iterable[tuple[str, str]]) -> dict[str, object]:
+    """A copy of `data` with dotted keys set: ("training.lr", "1e-3"); values are read as YAML.
+
+    A number in the key counts the items of a list: "model.heads.0.weight". Mappings that are
+    missing on the way are made; whether they make sense is for `from_dict` to say.
+
+    Raises:
+        SpecError: the value is not readable as YAML, or a list has no such item.
+    """
     result = dict(data)
     for key, text in settings:
-        *parents, last = key.split(".")
-        node = result
-        for parent in parents:
-            child = node.get(parent)
-            node[parent] = dict(child) if isinstance(child, Mapping) else {}
-            node = node[parent]  # type: ignore[assignment]
         try:
-            node[last] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise SpecError(f"{key}: {text!r} is not readable as a YAML value") from None
+        result = _replaced(result, key.split("."), value, key)  # type: ignore[assignment]
     return result
+
+
+def _replaced(node: object, path: Sequence[str], value: object, key: str) -> object:
+    """A copy of `node` in which what lies at `path` is `value`; `key` is for the message."""
+    if not path:
+        return value
+    first, rest = path[0], path[1:]
+    if isinstance(node, list):
+        if not first.isdecimal() or int(first) >= len(node):
+            raise SpecError(
+                f"{key}: {first!r} is no item of a list of {len(node)} (0 is the first)"
+            )
+        index = int(first)
+        changed = _replaced(node[index], rest, value, key)
+        return [*node[:index], changed, *node[index + 1 :]]
+    mapping = dict(node) if isinstance(node, Mapping) else {}
+    return mapping | {first: _replaced(mapping.get(first), rest, value, key)}

@@ -54,8 +54,10 @@ class Encoder(nn.Module):
             Encoder frames (B, T // 4, D), zero where there is padding, and their lengths (B,).
 
         Raises:
-            ValueError: there are fewer than 4 feature frames.
+            ValueError: there are fewer than 4 feature frames, or less than 1 frame a chunk.
         """
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk: expected 1 frame or more, got {chunk}")
         if features.shape[1] < FACTOR:
             raise ValueError(
                 f"features: expected at least {FACTOR} frames, got {features.shape[1]}"

@@ -7,6 +7,7 @@ K adjacent layers of a group.
 import math
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,14 +67,13 @@ class ResidualLinear(Linear):
 
     def merged(self, use: int) -> Tensor:
         """weight + down_k @ up_k + diagonal_k, (in, out)."""
+        diagonal = None if self.diagonal is None else self.diagonal[use]
         factors = self.low_rank(use)
-        weight = self.weight if factors is None else torch.addmm(self.weight, *factors)
-        if self.diagonal is None:
-            return weight
-        if factors is None:
-            weight = weight.clone()
-        weight.diagonal().add_(self.diagonal[use])
-        return weight
+        if factors is None and diagonal is None:
+            return self.weight
+        down, up = factors or (None, None)
+        merged: Tensor = _Merge.apply(self.weight, down, up, diagonal)  # type: ignore[no-untyped-call]
+        return merged
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear. Merged or factored, whichever is cheaper for the shape of `x`."""
@@ -115,6 +115,43 @@ class ResidualLinear(Linear):
         return None if self.bias is None else self.bias[use]
 
 
+class _Merge(torch.autograd.Function):
+    """weight + down @ up + diagonal, whose gradient passes through without a copy.
+
+    The gradient of the merged matrix is that of `weight`, and the others are projections of it.
+    Written with differentiable operations, adding to the diagonal alone would copy it twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        weight: Tensor,
+        down: Tensor | None,
+        up: Tensor | None,
+        diagonal: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(down, up)
+        ctx.has_diagonal = diagonal is not None
+        if down is not None and up is not None:
+            merged = torch.addmm(weight, down, up)
+        else:
+            merged = weight.clone()
+        if diagonal is not None:
+            merged.diagonal().add_(diagonal)
+        return merged
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        down, up = ctx.saved_tensors
+        d_down = None if up is None else grad @ up.t()
+        d_up = None if down is None else down.t() @ grad
+        d_diagonal = grad.diagonal().clone() if ctx.has_diagonal else None
+        return grad, d_down, d_up, d_diagonal
+
+
+# What a pass over memory costs, in multiply-adds an entry.
 _PASS = 4
 
 

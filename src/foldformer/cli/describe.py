@@ -1,0 +1,69 @@
+"""Print what a model weighs and computes: parameters, bytes, multiply-adds, by part."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foldformer.model import ModelSpec
+
+_VOCAB_SIZE = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    parser.add_argument(
+        "model",
+        metavar="CONFIG_OR_PRESET",
+        help="a YAML file with a `model:` mapping, a model folder, or a preset such as "
+        "paper-k3-r16",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON: encoder_matrix_share is a percentage, sizes are bytes",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the description."""
+    from foldformer.measure.describe import describe
+    from foldformer.report.size_table import size_table
+
+    spec, assumed = _read(args.model)
+    description = describe(spec)
+    if args.json:
+        print(json.dumps({"model": args.model, "assumed": assumed} | asdict(description), indent=2))
+        return 0
+    print(args.model)
+    for key, value in assumed.items():
+        print(f"assumed: {key} = {value}, which the configuration does not say")
+    print(f"\n{size_table(description)}")
+    return 0
+
+
+def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
+    """The spec, and what had to be assumed."""
+    from foldformer.errors import SpecError
+    from foldformer.model import ModelSpec
+    from foldformer.presets import PRESETS, preset
+    from foldformer.spec import from_dict, read_yaml
+
+    path = Path(name)
+    if name in PRESETS or not (path.exists() or path.suffix or len(path.parts) > 1):
+        return preset(name), {}
+    data = read_yaml(path / "config.yaml" if path.is_dir() else path)
+    if not isinstance(data.get("model"), Mapping):
+        raise SpecError(f"{path}: expected a mapping under `model`, which describes the model")
+    model = dict(data["model"])  # type: ignore[call-overload]
+    assumed = {}
+    if "vocab_size" not in model:
+        tokens = data.get("tokens")
+        wanted = tokens.get("vocab_size") if isinstance(tokens, Mapping) else None
+        model["vocab_size"] = _VOCAB_SIZE if wanted is None else wanted
+        if wanted is None:
+            assumed["vocab_size"] = _VOCAB_SIZE
+    return from_dict(ModelSpec, model, "model"), assumed
