@@ -1,4 +1,4 @@
-"""A model's scores on a manifest."""
+"""What a model writes for every utterance of a manifest."""
 
 import time
 from collections.abc import Callable
@@ -9,22 +9,26 @@ from foldformer.decode.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
+class Utterance:
+    """One utterance: what it says, and what the model wrote."""
+
+    id: str
+    language: str
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True)
 class Evaluated:
-    """What a model wrote for every utterance of a manifest.
+    """A model's transcripts of a manifest.
 
     Attributes:
-        ids: of the cuts.
-        languages: of the speech; empty where the manifest gives none.
-        references: the texts of the manifest.
-        hypotheses: the model's.
+        utterances: in the order of evaluation, longest first.
         audio_seconds: of speech.
-        seconds: that it took.
+        seconds: that it took, features included.
     """
 
-    ids: list[str]
-    languages: list[str]
-    references: list[str]
-    hypotheses: list[str]
+    utterances: list[Utterance]
     audio_seconds: float
     seconds: float
 
@@ -41,8 +45,8 @@ def evaluate(
     Args:
         recognizer: the model with its search.
         manifest: Lhotse cuts.
-        chunk: encoder frames (40 ms) a chunk, or None for the full context. Chunked encoding
-            under the mask gives what a stream gives.
+        chunk: encoder frames (40 ms) a chunk, or None for the full context. Encoding under the
+            chunk mask gives what a stream gives.
         text: the field with the reference; the one the model was trained to write unless given.
         progress: called with the number of utterances done.
 
@@ -50,22 +54,14 @@ def evaluate(
         InputError: the manifest or a recording in it cannot be read.
     """
     began = time.monotonic()
-    result = Evaluated([], [], [], [], 0.0, 0.0)
+    utterances: list[Utterance] = []
     audio_seconds = 0.0
     text = recognizer.config.text if text is None else text
     for batch in eval_loader(manifest, recognizer.tokens, text):
         found = recognizer.decode(batch.features, batch.feature_lengths, chunk)
-        result.ids.extend(batch.ids)
-        result.languages.extend(batch.languages)
-        result.references.extend(batch.texts)
-        result.hypotheses.extend(recognizer.transcript(best[0]).text for best in found)
+        written = [recognizer.transcript(hypotheses[0]).text for hypotheses in found]
+        rows = zip(batch.ids, batch.languages, batch.texts, written, strict=True)
+        utterances.extend(Utterance(*row) for row in rows)
         audio_seconds += batch.audio_seconds
-        progress(len(result.ids))
-    return Evaluated(
-        result.ids,
-        result.languages,
-        result.references,
-        result.hypotheses,
-        audio_seconds,
-        time.monotonic() - began,
-    )
+        progress(len(utterances))
+    return Evaluated(utterances, audio_seconds, time.monotonic() - began)

@@ -1,0 +1,54 @@
+"""Score a model on a manifest: WER and CER, BLEU and chrF, with bootstrap intervals."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
+    parser.add_argument("manifest", metavar="MANIFEST", help="Lhotse cuts: *.jsonl or *.jsonl.gz")
+    parser.add_argument(
+        "--chunk", metavar="320ms", help="encode as a stream of such chunks; default: whole files"
+    )
+    parser.add_argument("--head", metavar="KIND", help="the head to decode: ctc or transducer")
+    parser.add_argument(
+        "--beam", type=int, default=1, metavar="N", help="hypotheses kept; default 1: greedy"
+    )
+    parser.add_argument(
+        "--text",
+        metavar="FIELD",
+        help="the references: `text` or a custom field; default: what the model was trained on",
+    )
+    parser.add_argument("--json", action="store_true", help="scores as one JSON object")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write every utterance to FILE, as JSON lines"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, and print the scores of all utterances and of each language."""
+    from foldformer.data.durations import encoder_frames
+    from foldformer.decode.evaluate import evaluate
+    from foldformer.decode.recognizer import Recognizer
+    from foldformer.report.scores import score_table, scores_of
+
+    chunk = encoder_frames(args.chunk) if args.chunk else None
+    recognizer = Recognizer.load(args.model, args.head, args.beam)
+    evaluated = evaluate(recognizer, args.manifest, chunk, args.text, _count_on_stderr)
+    if args.output:
+        lines = (json.dumps(asdict(each), ensure_ascii=False) for each in evaluated.utterances)
+        args.output.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    scores = scores_of(evaluated)
+    if args.json:
+        print(json.dumps(scores, ensure_ascii=False, indent=2))
+    else:
+        print(score_table(scores))
+
+
+def _count_on_stderr(done: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} utterances", end="", file=sys.stderr, flush=True)
