@@ -1,0 +1,1 @@
+"""The parts of the composed corpus: meanings, grammars, recorded units, sound, files."""
