@@ -40,7 +40,7 @@ class Description:
     num_layers: int
     uses: tuple[int, ...]
     d_model: int
-    vocab_size: int
+    vocab_size: int | None
     left_context: int
     parts: dict[str, Size]
     layers: Size

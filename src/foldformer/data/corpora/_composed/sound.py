@@ -88,6 +88,6 @@ def _noise(length: int, random: Random) -> Int16:
 @cache
 def _noise_table() -> Int16:
     """A minute of noise between -1024 and 1024 from numpy's frozen legacy generator."""
-    state = np.random.RandomState(20101) 
+    state = np.random.RandomState(20101)
     dice = state.randint(-512, 513, size=(2, 60 * RATE + 1))
     return np.add(dice[0], dice[1], dtype=np.int16, casting="unsafe")
