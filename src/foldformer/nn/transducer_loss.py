@@ -78,10 +78,10 @@ class _TransducerLoss(torch.autograd.Function):
             labels, positions = _labels(targets, cells)
             lattice.label[cells][:, :-1] = log_probs[:, positions, labels].double()
         lattice.lead_to_end(frames, tokens)
-        alpha = lattice.forward()
+        alpha = lattice.alpha()
         log_likelihood = alpha[-1, :, -1]
         if ctx.needs_input_grad[0]:
-            beta = lattice.backward()
+            beta = lattice.beta()
             arcs = lattice.occupation(alpha, beta, log_likelihood, working)
             ctx.save_for_backward(logits, targets, *arcs)
             ctx.rest = (frames, tokens, blank, overwrite)
@@ -130,8 +130,8 @@ class _Lattice:
             self.blank[b, num_frames:, num_tokens] = 0
             self.label[b, -1, num_tokens:] = 0
 
-    def forward(self) -> Tensor:
-        """alpha (N+1, B, U+1): log-probability of reaching a cell from (0, 0)."""
+    def alpha(self) -> Tensor:
+        """(N+1, B, U+1): log-probability of reaching a cell from (0, 0)."""
         table = torch.full_like(self.arcs[0], -torch.inf)
         table[0, :, 0] = 0
         cells, behind, ahead = table.unbind(), table[..., :-1].unbind(), table[..., 1:].unbind()
@@ -141,8 +141,8 @@ class _Lattice:
             torch.logaddexp(ahead[n + 1], behind[n] + label[n], out=ahead[n + 1])
         return table
 
-    def backward(self) -> Tensor:
-        """beta (N+1, B, U+1): log-probability of reaching the end (T, U) from a cell."""
+    def beta(self) -> Tensor:
+        """(N+1, B, U+1): log-probability of reaching the end (T, U) from a cell."""
         table = torch.full_like(self.arcs[0], -torch.inf)
         table[-1, :, -1] = 0
         cells, behind, ahead = table.unbind(), table[..., :-1].unbind(), table[..., 1:].unbind()

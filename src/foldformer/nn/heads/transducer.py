@@ -1,7 +1,8 @@
-"""Transducer (Graves 2012, arXiv:1211.3711) with a stateless predictor (arXiv:2003.07705, 2109.07513).
+"""Transducer (Graves 2012, arXiv:1211.3711) without a recurrent predictor.
 
-The three parts are those of the runtimes' files: the encoder's file ends with
-`encoder_projection`, and `predictor` and `joiner` are exported as they stand.
+The predictor sees the last few tokens and no more (arXiv:2003.07705, arXiv:2109.07513). The parts
+are those of the runtimes' files: the encoder's file ends with `encoder_projection`; `predictor` and
+`joiner` are exported as they stand.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,139 @@
+import itertools
+import math
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from foldformer.decode.ctc import CtcGreedySearch, CtcGreedyState, ctc_beam, ctc_greedy
+from foldformer.decode.search import Hypothesis
+from foldformer.errors import MissingExtraError
+from foldformer.nn.heads.ctc import CtcHead, CtcSpec
+
+
+def from_paths(paths: list[list[int]], vocab: int = 4) -> Tensor:
+    """Log-probabilities (B, T, V) whose best tokens are the paths."""
+    probs = torch.full((len(paths), len(paths[0]), vocab), 0.1)
+    return probs.scatter(2, torch.tensor(paths).unsqueeze(2), 0.7).log()
+
+
+def exact_scores(log_probs: Tensor) -> dict[tuple[int, ...], float]:
+    """log P(tokens) by enumeration of all paths (T, V)."""
+    sums: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        tokens = tuple(token for token, _ in itertools.groupby(path) if token)
+        score = sum(row[token].item() for row, token in zip(log_probs, path, strict=True))
+        sums[tokens] = sums.get(tokens, 0.0) + math.exp(score)
+    return {tokens: math.log(probability) for tokens, probability in sums.items()}
+
+
+def head() -> CtcHead:
+    torch.manual_seed(0)
+    model = CtcSpec().build(6, 4).eval()
+    model.output.weight.data *= 6
+    return model
+
+
+def test_greedy_drops_repetitions_and_blanks() -> None:
+    log_probs = from_paths([[0, 1, 1, 0, 1, 2, 2, 0], [3, 3, 3, 1, 1, 1, 1, 1]])
+    first, second = ctc_greedy(log_probs, torch.tensor([8, 3]))
+    assert (first.tokens, first.frames) == ((1, 1, 2), (1, 4, 5))
+    assert first.score == pytest.approx(8 * math.log(0.7))
+    assert (second.tokens, second.frames) == ((3,), (0,))
+    assert second.score == pytest.approx(3 * math.log(0.7))
+
+
+def test_greedy_without_frames() -> None:
+    assert ctc_greedy(torch.zeros(1, 0, 4), torch.tensor([0])) == [Hypothesis()]
+
+
+def test_a_run_over_the_edge_of_a_chunk_is_one_token() -> None:
+    """The state says which token the last frame had."""
+    model = CtcSpec().build(4, 4).eval()
+    model.output.weight.data = torch.eye(4)
+    model.output.bias.data.zero_()
+    search = CtcGreedySearch(model)
+    frames = torch.nn.functional.one_hot(torch.tensor([1, 1, 0, 1])).float()
+    frames = torch.nn.functional.pad(frames, (0, 2)) * 9
+    state = search.advance(search.init_state(), frames[:1])
+    assert (state.last_token, state.num_frames) == (1, 1)
+    state = search.advance(state, frames[1:2])
+    assert state.hypothesis.tokens == (1,)
+    (found,) = search.hypotheses(search.advance(state, frames[2:]))
+    assert (found.tokens, found.frames) == ((1, 1), (0, 3))
+
+
+@settings(deadline=None, max_examples=20)
+@given(cuts=st.lists(st.integers(0, 24), max_size=5).map(sorted), seed=st.integers(0, 99))
+def test_chunks_equal_the_whole(cuts: list[int], seed: int) -> None:
+    search = CtcGreedySearch(head())
+    x = torch.randn(24, 6, generator=torch.Generator().manual_seed(seed))
+    state = search.init_state()
+    for start, end in itertools.pairwise([0, *cuts, 24]):
+        state = search.advance(state, x[start:end])
+    (chunked,) = search.hypotheses(state)
+    ((whole,),) = search.decode(x.unsqueeze(0), torch.tensor([24]))
+    assert (chunked.tokens, chunked.frames) == (whole.tokens, whole.frames)
+    assert chunked.score == pytest.approx(whole.score, rel=1e-5)
+    assert search.init_state() == CtcGreedyState()
+
+
+def test_search_of_a_batch_ignores_padding_and_equals_the_function() -> None:
+    model = head()
+    x, lengths = torch.randn(3, 9, 6), torch.tensor([9, 4, 0])
+    found = CtcGreedySearch(model).decode(x, lengths)
+    expected = ctc_greedy(model.log_probs(x), lengths)
+    assert [h.tokens for (h,) in found] == [h.tokens for h in expected]
+    assert [h.frames for (h,) in found] == [h.frames for h in expected]
+    assert expected[2] == Hypothesis()
+
+
+@settings(deadline=None, max_examples=20)
+@given(frames=st.integers(1, 5), seed=st.integers(0, 99))
+def test_wide_beam_sums_over_all_alignments(frames: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    log_probs = torch.randn(1, frames, 3, generator=generator).log_softmax(-1)
+    expected = exact_scores(log_probs[0])
+    (found,) = ctc_beam(log_probs, torch.tensor([frames]), beam_size=1000, num_best=1000)
+    assert {h.tokens for h in found} == set(expected)
+    assert len(found) == len(expected)
+    for hypothesis in found:
+        assert hypothesis.score == pytest.approx(expected[hypothesis.tokens], abs=1e-4)
+    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+
+
+def test_beam_finds_what_greedy_misses() -> None:
+    """Blank has the best path, 0.6 x 0.6, and token 1 the best sum, 1 - 0.36."""
+    log_probs = torch.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
+    assert ctc_greedy(log_probs, torch.tensor([2]))[0].tokens == ()
+    (found,) = ctc_beam(log_probs, torch.tensor([2]), num_best=2)
+    assert [h.tokens for h in found] == [(1,), ()]
+    assert found[0].score == pytest.approx(math.log(0.64), abs=1e-5)
+
+
+def test_beam_of_a_batch() -> None:
+    """Lengths, number of hypotheses, frames of the tokens, tokens of probability 0."""
+    log_probs = from_paths([[0, 1, 1, 0, 1, 2], [3, 0, 2, 1, 1, 1]])
+    log_probs[:, :, 3] = torch.where(log_probs[:, :, 3] < -1, -math.inf, log_probs[:, :, 3])
+    first, second = ctc_beam(log_probs, torch.tensor([6, 3]), beam_size=30, num_best=3)
+    assert len(first) == len(second) == 3
+    assert (first[0].tokens, first[0].frames) == ((1, 1, 2), (1, 4, 5))
+    assert (second[0].tokens, second[0].frames) == ((3, 2), (0, 2))
+    assert all(h.score > -math.inf for h in first + second)
+
+
+def test_beam_without_flashlight(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("flashlight")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "flashlight", None)
+    with pytest.raises(MissingExtraError, match=r"flashlight-text is .* 'foldformer\[beam\]'"):
+        ctc_beam(torch.zeros(1, 1, 2), torch.tensor([1]))
+
+
+@pytest.mark.parametrize("name", ["beam_size", "num_best"])
+def test_beam_of_nothing(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected 1 or more, got 0"):
+        ctc_beam(torch.zeros(1, 1, 2), torch.tensor([1]), **{name: 0})
