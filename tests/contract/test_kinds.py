@@ -1,7 +1,10 @@
 """What every kind of every family keeps to, whatever it computes."""
 
+import ast
 import importlib
+import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -215,10 +218,6 @@ def test_whole_model_survives_yaml(encoder_spec: EncoderSpecs, any_spec: Part) -
 @pytest.mark.parametrize("name", ["field", "spec"])
 def test_every_field_has_a_docstring(any_spec: Part, name: str) -> None:
     """It becomes the help; a class without one has dataclass's signature as its docstring."""
-    import ast
-    import inspect
-    import textwrap
-
     cls = type(any_spec[1])
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)

@@ -1,9 +1,16 @@
 """The paper's figures to the digit, and parts that add up."""
 
+from functools import cache
+
 import pytest
 
-from foldformer.measure.describe import describe
+from foldformer.measure.describe import Description, describe
 from foldformer.presets import PRESETS, preset
+
+
+@cache
+def described(name: str) -> Description:
+    return describe(preset(name))
 
 
 @pytest.mark.parametrize(
@@ -17,14 +24,14 @@ from foldformer.presets import PRESETS, preset
     ],
 )
 def test_share_of_the_dense_encoders_matrices(name: str, percent: str) -> None:
-    description = describe(preset(name))
+    description = described(name)
     assert f"{description.encoder_matrix_share:.2f}" == percent
     assert description.dense_matrix_entries == 18 * 3_145_728
 
 
 def test_the_dense_encoder_has_56_7_million_parameters() -> None:
     """Its layers with biases and norms: the matrices alone would be 56.6."""
-    description = describe(preset("paper-dense"))
+    description = described("paper-dense")
     biases = 18 * (4 * 512 + 2048 + 512)
     norms = 18 * 2 * 2 * 512
     assert description.layers.parameters == 18 * 3_145_728 + biases + norms
@@ -33,7 +40,7 @@ def test_the_dense_encoder_has_56_7_million_parameters() -> None:
 
 
 def test_parts_of_a_shared_encoder() -> None:
-    parts = describe(preset("paper-k3-r16")).parts
+    parts = described("paper-k3-r16").parts
     assert parts["weights"].parameters == 6 * 3_145_728
     assert parts["low rank"].parameters == 18 * 16 * 9_216
     assert parts["diagonal"].parameters == 18 * 3_072
@@ -43,7 +50,7 @@ def test_parts_of_a_shared_encoder() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_parts_add_up_to_the_model(name: str) -> None:
-    description = describe(preset(name))
+    description = described(name)
     assert sum(part.parameters for part in description.parts.values()) == (
         description.total.parameters
     )
@@ -52,6 +59,5 @@ def test_parts_add_up_to_the_model(name: str) -> None:
 
 
 def test_total_is_what_the_built_model_holds() -> None:
-    spec = preset("paper-k9-r16")
-    held = sum(p.numel() for p in spec.build().parameters())
-    assert describe(spec).total.parameters == held
+    held = sum(p.numel() for p in preset("paper-k9-r16").build().parameters())
+    assert described("paper-k9-r16").total.parameters == held
