@@ -1,29 +1,20 @@
 """Cuts to batches: what the training and the evaluation of a model iterate over."""
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from functools import partial
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
-from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
+from lhotse.dataset import SimpleCutSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from foldformer.data.audio import SHORTEST
 from foldformer.data.augmentation import AugmentationSpec, features_of, generator
-from foldformer.data.cuts import check_cut, language_of, load_cuts, read_cuts, text_of
+from foldformer.data.cuts import check_cut, language_of, read_cuts, text_of
 from foldformer.data.features import FRAME_SHIFT, PADDING, Features
 from foldformer.data.tokens import Tokens
-from foldformer.errors import InputError, SpecError
-from foldformer.spec import Spec
-
-log = logging.getLogger(__name__)
-
-_EPOCH = "augmentation_epoch"  # the custom field of a cut that carries the epoch to a worker
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,9 @@ class Batch:
     languages: list[str]
     """Language of each utterance, empty where the manifest gives none."""
 
+    position: tuple[int, int] = (0, 0)
+    """Epoch of training, and how many of its batches are done with this one."""
+
     @property
     def audio_seconds(self) -> float:
         """Seconds of speech, padding left out."""
@@ -65,72 +59,33 @@ class Batch:
         return Batch(**values)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSpec(Spec):
-    """Which recordings a model is trained on, and how they are put together."""
-
-    train: str | tuple[str, ...]
-    """Lhotse manifest of cuts, or several, mixed in proportion to their size."""
-
-    valid: str | tuple[str, ...]
-    """Lhotse manifest(s) of cuts to measure the progress of training on."""
-
-    text: str = "text"
-    """Field of the supervisions to learn: `text`, or a custom one such as a translation."""
-
-    max_duration: float = 200.0
-    """Seconds of audio in a batch, at most, counted before a change of speed."""
-
-    num_buckets: int = 20
-    """Classes of duration that batches are taken from, at most: more of them mean less padding
-    and less chance. Each class holds four full batches or more, so little data have fewer."""
-
-    min_utterance: float = 0.2
-    """Seconds; shorter utterances are left out of training."""
-
-    max_utterance: float = 30.0
-    """Seconds; longer utterances are left out of training."""
-
-    num_workers: int = 0
-    """Processes that prepare batches; 0 prepares them in the training process itself."""
-
-    augmentation: AugmentationSpec | None = field(default_factory=AugmentationSpec)
-    """What is done to utterances of training; nothing at all if null."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_utterance < self.max_utterance <= self.max_duration:
-            raise SpecError(
-                f"min_utterance {self.min_utterance}, max_utterance {self.max_utterance} and "
-                f"max_duration {self.max_duration} must rise in this order"
-            )
-        if self.num_buckets < 2:
-            raise SpecError(f"num_buckets: {self.num_buckets}; at least 2 are needed")
-        if self.num_workers < 0:
-            raise SpecError(f"num_workers: {self.num_workers}; must not be negative")
-
-
+@dataclass(frozen=True)
 class Utterances(Dataset[Batch]):
     """Lhotse's map-style dataset: a CutSet, as a sampler gives it, to a `Batch`."""
 
-    def __init__(
-        self,
-        tokens: Tokens,
-        text: str = "text",
-        augmentation: AugmentationSpec | None = None,
-        seed: int = 0,
-    ) -> None:
-        self._tokens = tokens
-        self._text = text
-        self._augmentation = augmentation
-        self._seed = seed
-        manifest = augmentation.noise if augmentation is not None else None
-        self._noises = list(read_cuts(manifest)) if manifest is not None else []
+    tokens: Tokens
+    """What texts are cut into."""
+
+    text: str = "text"
+    """Field of the supervisions to learn."""
+
+    augmentation: AugmentationSpec | None = None
+    """What is done to the utterances; nothing at all if None."""
+
+    noises: Sequence[Cut] = ()
+    """Cuts that the augmentation takes noise from; empty means that it makes the noise."""
+
+    seed: int = 0
+    """Of the augmentation, as `generator` takes it."""
+
+    epoch: int = 0
+    """Of the augmentation too."""
 
     def __getitem__(self, cuts: CutSet) -> Batch:
         """The batch of these cuts, in their order."""
         features = [self._features(cut) for cut in cuts]
-        texts = [text_of(cut, self._text) for cut in cuts]
-        targets = [self._tokens.encode(text) for text in texts]
+        texts = [text_of(cut, self.text) for cut in cuts]
+        targets = [self.tokens.encode(text) for text in texts]
         lengths = [len(frames) for frames in features]
         padded = np.full((len(features), max(lengths), features[0].shape[1]), PADDING, np.float32)
         for row, frames in zip(padded, features, strict=True):
@@ -149,59 +104,8 @@ class Utterances(Dataset[Batch]):
         )
 
     def _features(self, cut: Cut) -> Features:
-        epoch = (cut.custom or {}).get(_EPOCH, 0)
-        rng = generator(self._seed, epoch, cut.id)
-        return features_of(cut, self._augmentation, rng, self._noises)
-
-
-def train_loader(
-    spec: DataSpec,
-    tokens: Tokens,
-    seed: int,
-    rank: int | None = None,
-    world_size: int | None = None,
-) -> DataLoader[Batch]:
-    """Batches of training: shuffled within classes of duration, augmented, in epochs.
-
-    `loader.sampler.set_epoch(n)` chooses the epoch (Lightning does); its order and augmentation
-    depend on `seed`, `n` and the manifests alone. With several processes every one must make the
-    loader after torch.distributed is set up, and Lightning must not replace the sampler
-    (`use_distributed_sampler=False`).
-
-    Args:
-        spec: manifests and sizes.
-        tokens: what texts are cut into.
-        seed: of order and augmentation.
-        rank: which share of the batches this process gets; by default as torch.distributed says.
-        world_size: number of processes; by default as torch.distributed says.
-
-    Raises:
-        InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
-    """
-    manifests = manifests_of(spec.train)
-    kept, seconds = zip(*(_checked(path, spec) for path in manifests), strict=True)
-    sets = [load_cuts(path).filter(partial(_fits, spec=spec)) for path in manifests]
-    cuts = sets[0] if len(sets) == 1 else CutSet.mux(*sets, weights=kept, seed=seed)
-    sampler = DynamicBucketingSampler(
-        cuts,
-        max_duration=spec.max_duration,
-        num_buckets=_num_buckets(spec, sum(seconds)),
-        duration_bins=[spec.max_utterance] if sum(kept) == 1 else None,
-        shuffle=True,
-        drop_last=False,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-    )
-
-    def stamp(batch: CutSet) -> CutSet:
-        for cut in batch:
-            setattr(cut, _EPOCH, sampler.epoch)
-        return batch
-
-    sampler.map(stamp)
-    dataset = Utterances(tokens, spec.text, spec.augmentation, seed)
-    return DataLoader(dataset, sampler=sampler, batch_size=None, num_workers=spec.num_workers)
+        rng = generator(self.seed, self.epoch, cut.id)
+        return features_of(cut, self.augmentation, rng, self.noises)
 
 
 def eval_loader(
@@ -215,7 +119,7 @@ def eval_loader(
     """Batches of every utterance once, longest first, nothing augmented, in a fixed order.
 
     Raises:
-        InputError: see `train_loader`.
+        InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
     """
     found = [cut for path in manifests_of(manifests) for cut in read_cuts(path)]
     for cut in found:
@@ -241,38 +145,3 @@ def texts_of(manifests: str | Sequence[str], text: str = "text") -> Iterator[str
 def manifests_of(manifests: str | Sequence[str]) -> tuple[str, ...]:
     """One manifest or several, as a tuple."""
     return (manifests,) if isinstance(manifests, str) else tuple(manifests)
-
-
-def _fits(cut: Cut, spec: DataSpec) -> bool:
-    return bool(max(spec.min_utterance, SHORTEST) <= cut.duration <= spec.max_utterance)
-
-
-def _num_buckets(spec: DataSpec, seconds: float) -> int:
-    return max(min(spec.num_buckets, int(seconds / spec.max_duration / 4)), 2)
-
-
-def _checked(path: str, spec: DataSpec) -> tuple[int, float]:
-    """Number and seconds of the cuts that training will use, after a look at every one of them."""
-    kept, left_out, seconds = 0, 0, 0.0
-    for cut in read_cuts(path):
-        if _fits(cut, spec):
-            check_cut(cut, spec.text)
-            kept, seconds = kept + 1, seconds + cut.duration
-        else:
-            left_out += 1
-    if not kept:
-        raise InputError(
-            f"{path}: none of its {left_out} cuts lasts from {spec.min_utterance} to "
-            f"{spec.max_utterance} s; cut long recordings at their supervisions "
-            f"(`lhotse cut trim-to-supervisions`), or change min_utterance and max_utterance"
-        )
-    if left_out:
-        log.warning(
-            "%s: %d of %d cuts are left out, shorter than %g s or longer than %g s",
-            path,
-            left_out,
-            kept + left_out,
-            spec.min_utterance,
-            spec.max_utterance,
-        )
-    return kept, seconds

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
+from foldformer.data.training import TrainLoader
 from foldformer.decode.score import score_text, score_translation
 from foldformer.train.module import TrainingModule
 
@@ -75,6 +76,37 @@ class Progress(Callback):
         """Leave the line to the error message."""
         if self._bar is not None:
             self._bar.close()
+
+
+class DataPosition(Callback):
+    """Lets a resumed run go on with the batch after the last one that it was trained on.
+
+    The loader cannot keep that place itself (the protocol of stateful loaders): Lightning and the
+    worker processes take batches from it in advance.
+    """
+
+    def __init__(self, loader: TrainLoader) -> None:
+        self._loader = loader
+        self._position = loader.position
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the place of the batch."""
+        self._position = batch.position
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data."""
+        return {"position": self._position}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin at that place."""
+        self._position = self._loader.position = state_dict["position"]
 
 
 class ModelFolder(Callback):

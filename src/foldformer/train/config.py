@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from foldformer.data.batches import DataSpec
 from foldformer.data.durations import encoder_frames
 from foldformer.data.tokens import TokensSpec
+from foldformer.data.training import DataSpec
 from foldformer.errors import InputError, SpecError
 from foldformer.model import ModelSpec
 from foldformer.spec import Spec, from_dict, override, read_yaml

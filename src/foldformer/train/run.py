@@ -13,13 +13,14 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
-from foldformer.data.batches import eval_loader, manifests_of, texts_of, train_loader
+from foldformer.data.batches import eval_loader, manifests_of, texts_of
 from foldformer.data.statistics import feature_statistics, languages_in
 from foldformer.data.tokens import Tokens
+from foldformer.data.training import TrainLoader
 from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.spec import to_dict, write_yaml
-from foldformer.train.callbacks import ModelFolder, Progress, averaging
+from foldformer.train.callbacks import DataPosition, ModelFolder, Progress, averaging
 from foldformer.train.card import model_card
 from foldformer.train.config import TrainConfig, TrainingSpec
 from foldformer.train.module import TrainingModule
@@ -54,12 +55,13 @@ def train(config: TrainConfig) -> Trained:
             torch.set_num_threads(config.training.threads)
         tokens = _tokens(config, folder)
         config = config.with_vocabulary(tokens.vocab_size)
-        loader = train_loader(config.data, tokens, config.seed)
+        loader = TrainLoader(config.data, tokens, config.seed)
         valid = eval_loader(config.data.valid, tokens, config.data.text, config.data.max_duration)
         L.seed_everything(config.seed, verbose=False)
         model = _model(config)
         keeper = ModelFolder(_saver(folder, model, tokens, config), config.data.text != "text")
-        trainer = _trainer(config.training, folder / STATE, keeper)
+        callbacks = [DataPosition(loader), keeper]
+        trainer = _trainer(config.training, folder / STATE, callbacks)
         with complete_files(folder / STATE) as beside:
             write_yaml(beside / "config.yaml", config)
         last = folder / STATE / "last.ckpt"
@@ -147,8 +149,7 @@ class _Saver:
             (beside / "README.md").write_text(card, encoding="utf-8")
 
 
-def _trainer(spec: TrainingSpec, state: Path, keeper: ModelFolder) -> L.Trainer:
-    callbacks: list[Callback] = [keeper]
+def _trainer(spec: TrainingSpec, state: Path, callbacks: list[Callback]) -> L.Trainer:
     if spec.ema:
         callbacks.append(averaging(spec.ema))
     callbacks.append(Progress(spec.steps))

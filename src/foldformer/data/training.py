@@ -1,0 +1,186 @@
+"""The data of a training run: which utterances, in which order, from which place on."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
+from torch.utils.data import DataLoader
+
+from foldformer.data.audio import SHORTEST
+from foldformer.data.augmentation import AugmentationSpec
+from foldformer.data.batches import Batch, Utterances, manifests_of
+from foldformer.data.cuts import check_cut, load_cuts, read_cuts
+from foldformer.data.tokens import Tokens
+from foldformer.errors import InputError, SpecError
+from foldformer.spec import Spec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec(Spec):
+    """Which recordings a model is trained on, and how they are put together."""
+
+    train: str | tuple[str, ...]
+    """Lhotse manifest of cuts, or several, mixed in proportion to their size."""
+
+    valid: str | tuple[str, ...]
+    """Lhotse manifest(s) of cuts to measure the progress of training on."""
+
+    text: str = "text"
+    """Field of the supervisions to learn: `text`, or a custom one such as a translation."""
+
+    max_duration: float = 200.0
+    """Seconds of audio in a batch, at most, counted before a change of speed."""
+
+    num_buckets: int = 20
+    """Classes of duration that batches are taken from, at most: more of them mean less padding
+    and less chance. Each class holds four full batches or more, so little data have fewer."""
+
+    ascending_epochs: int = 0
+    """Epochs at the beginning in which utterances come with rising duration (SortaGrad,
+    arXiv:1512.02595): CTC learns the short ones first and so leaves its initial plateau sooner."""
+
+    min_utterance: float = 0.2
+    """Seconds; shorter utterances are left out of training."""
+
+    max_utterance: float = 30.0
+    """Seconds; longer utterances are left out of training."""
+
+    num_workers: int = 0
+    """Processes that prepare batches; 0 prepares them in the training process itself."""
+
+    augmentation: AugmentationSpec | None = field(default_factory=AugmentationSpec)
+    """What is done to utterances of training; nothing at all if null."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_utterance < self.max_utterance <= self.max_duration:
+            raise SpecError(
+                f"min_utterance {self.min_utterance}, max_utterance {self.max_utterance} and "
+                f"max_duration {self.max_duration} must rise in this order"
+            )
+        if self.num_buckets < 2:
+            raise SpecError(f"num_buckets: {self.num_buckets}; at least 2 are needed")
+        for name in ("ascending_epochs", "num_workers"):
+            if getattr(self, name) < 0:
+                raise SpecError(f"{name}: {getattr(self, name)}; must not be negative")
+
+
+class TrainLoader:
+    """Batches of training, epoch after epoch without end, from any place on.
+
+    The utterances of an epoch are shuffled within classes of duration, or come with rising
+    duration, and are augmented; all of it depends on the seed, the number of the epoch and the
+    manifests alone. With several processes each gets its share of the batches, as
+    torch.distributed says unless `rank` and `world_size` do.
+
+    Attributes:
+        position: the epoch, and how many of its batches are done, where iteration begins. To
+            resume, set it to the `position` of the last batch that was trained on.
+
+    Args:
+        spec: manifests and sizes.
+        tokens: what texts are cut into.
+        seed: of order and augmentation.
+        rank: which share of the batches this process gets.
+        world_size: number of processes.
+
+    Raises:
+        InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        tokens: Tokens,
+        seed: int,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
+        manifests = manifests_of(spec.train)
+        kept, seconds = zip(*(_checked(path, spec) for path in manifests), strict=True)
+        self._sets = [load_cuts(path).filter(partial(_fits, spec=spec)) for path in manifests]
+        self._bucketed = DynamicBucketingSampler(
+            CutSet.mux(*self._sets, weights=kept, seed=seed) if len(kept) > 1 else self._sets[0],
+            max_duration=spec.max_duration,
+            num_buckets=_num_buckets(spec, sum(seconds)),
+            duration_bins=[spec.max_utterance] if sum(kept) == 1 else None,
+            shuffle=True,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        self._share = {"rank": rank, "world_size": world_size}
+        self._spec = spec
+        noise = spec.augmentation.noise if spec.augmentation is not None else None
+        noises = tuple(read_cuts(noise)) if noise is not None else ()
+        self._dataset = Utterances(tokens, spec.text, spec.augmentation, noises, seed)
+        self.position = (0, 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches from `position` on."""
+        epoch, done = self.position
+        while True:
+            yield from self.epoch(epoch, done)
+            epoch, done = epoch + 1, 0
+
+    def epoch(self, number: int, done: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, without the first `done`, whose audio is not even read."""
+        sampler: Iterable[CutSet] = (
+            self._ascending() if number < self._spec.ascending_epochs else self._bucketed
+        )
+        sampler.set_epoch(number)  # type: ignore[attr-defined]
+        batches = DataLoader(
+            replace(self._dataset, epoch=number),
+            sampler=islice(sampler, done, None),
+            batch_size=None,
+            num_workers=self._spec.num_workers,
+        )
+        for count, batch in enumerate(batches, start=done + 1):
+            yield replace(batch, position=(number, count))
+
+    def _ascending(self) -> SimpleCutSampler:
+        cuts = sorted(chain(*self._sets), key=lambda cut: (cut.duration, cut.id))
+        return SimpleCutSampler(
+            CutSet(cuts), max_duration=self._spec.max_duration, shuffle=False, **self._share
+        )
+
+
+def _fits(cut: Cut, spec: DataSpec) -> bool:
+    return bool(max(spec.min_utterance, SHORTEST) <= cut.duration <= spec.max_utterance)
+
+
+def _num_buckets(spec: DataSpec, seconds: float) -> int:
+    return max(min(spec.num_buckets, int(seconds / spec.max_duration / 4)), 2)
+
+
+def _checked(path: str, spec: DataSpec) -> tuple[int, float]:
+    """Number and seconds of the cuts that training will use, after a look at every one of them."""
+    kept, left_out, seconds = 0, 0, 0.0
+    for cut in read_cuts(path):
+        if _fits(cut, spec):
+            check_cut(cut, spec.text)
+            kept, seconds = kept + 1, seconds + cut.duration
+        else:
+            left_out += 1
+    if not kept:
+        raise InputError(
+            f"{path}: none of its {left_out} cuts lasts from {spec.min_utterance} to "
+            f"{spec.max_utterance} s; cut long recordings at their supervisions "
+            f"(`lhotse cut trim-to-supervisions`), or change min_utterance and max_utterance"
+        )
+    if left_out:
+        log.warning(
+            "%s: %d of %d cuts are left out, shorter than %g s or longer than %g s",
+            path,
+            left_out,
+            kept + left_out,
+            spec.min_utterance,
+            spec.max_utterance,
+        )
+    return kept, seconds

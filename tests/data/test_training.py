@@ -1,0 +1,247 @@
+import logging
+import shutil
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lhotse import CutSet
+
+from foldformer.data.augmentation import AugmentationSpec
+from foldformer.data.batches import Batch, eval_loader, texts_of
+from foldformer.data.tokens import Tokens, TokensSpec
+from foldformer.data.training import DataSpec, TrainLoader
+from foldformer.errors import InputError, SpecError
+from foldformer.spec import from_dict, to_dict
+
+IDS = {f"u{i}" for i in range(12)}
+
+
+@pytest.fixture(scope="module")
+def tokens(manifest: Path) -> Tokens:
+    return TokensSpec().build(
+        [*texts_of(str(manifest)), *texts_of(str(manifest), "translation_ru")]
+    )
+
+
+def spec_of(*manifests: Path, **settings: object) -> DataSpec:
+    paths = tuple(map(str, manifests))
+    base = {"train": paths, "valid": paths, "max_duration": 8.0, "max_utterance": 8.0}
+    return DataSpec(**(base | settings))  # type: ignore[arg-type]
+
+
+def rows(batches: Iterable[Batch]) -> dict[str, torch.Tensor]:
+    """The features of each utterance without its padding."""
+    return {
+        name: features[:length]
+        for batch in batches
+        for name, features, length in zip(
+            batch.ids, batch.features, batch.feature_lengths, strict=True
+        )
+    }
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=1e-5)
+
+
+def epoch_of(
+    number: int, spec: DataSpec, tokens: Tokens, seed: int = 1, **share: int
+) -> list[Batch]:
+    return list(TrainLoader(spec, tokens, seed, **share).epoch(number))
+
+
+def test_training_gives_every_utterance_once_in_batches_of_like_length(
+    longer_manifest: Path, tokens: Tokens
+) -> None:
+    batches = epoch_of(0, spec_of(longer_manifest, augmentation=None), tokens)
+    assert sorted(name for batch in batches for name in batch.ids) == sorted(
+        f"u{i}" for i in range(30)
+    )
+    for batch in batches:
+        assert batch.feature_lengths.sum() <= 800
+    held = sum(batch.features.shape[0] * batch.features.shape[1] for batch in batches)
+    assert held < 1.25 * sum(int(batch.feature_lengths.sum()) for batch in batches)
+    assert_same(rows(batches), rows(eval_loader(str(longer_manifest), tokens)))
+
+
+def test_the_seed_and_the_epoch_decide_everything(manifest: Path, tokens: Tokens) -> None:
+    spec = spec_of(manifest)
+    first, again = epoch_of(1, spec, tokens), epoch_of(1, spec, tokens)
+    assert [batch.ids for batch in first] == [batch.ids for batch in again]
+    assert_same(rows(first), rows(again))
+    for other in (epoch_of(2, spec, tokens), epoch_of(1, spec, tokens, seed=2)):
+        ours, theirs = rows(first), rows(other)
+        same = [n for n in IDS if ours[n].shape == theirs[n].shape and ours[n].equal(theirs[n])]
+        assert not same
+
+
+@pytest.mark.parametrize("ascending_epochs", [0, 1])
+@pytest.mark.parametrize("done", [1, 3, 6])
+def test_training_goes_on_at_the_batch_after_the_last(
+    manifest: Path, tokens: Tokens, ascending_epochs: int, done: int
+) -> None:
+    spec = spec_of(manifest, ascending_epochs=ascending_epochs, max_duration=6.0, max_utterance=6.0)
+    whole = list(islice(TrainLoader(spec, tokens, seed=3), 12))
+    epochs = [batch.position[0] for batch in whole]
+    assert epochs == sorted(epochs)
+    assert epochs[0] == 0
+    assert epochs[-1] >= 1
+    resumed = TrainLoader(spec, tokens, seed=3)
+    resumed.position = whole[done - 1].position
+    rest = list(islice(resumed, 12 - done))
+    for batch, expected in zip(rest, whole[done:], strict=True):
+        assert batch.position == expected.position
+        assert batch.ids == expected.ids
+        assert batch.features.equal(expected.features)
+        assert batch.targets.equal(expected.targets)
+
+
+def test_after_the_last_batch_of_an_epoch_comes_the_next_epoch(
+    manifest: Path, tokens: Tokens
+) -> None:
+    last = epoch_of(0, spec_of(manifest), tokens)[-1]
+    loader = TrainLoader(spec_of(manifest), tokens, seed=1)
+    loader.position = last.position
+    first = next(iter(loader))
+    assert first.position == (1, 1)
+    assert first.ids == epoch_of(1, spec_of(manifest), tokens)[0].ids
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_the_first_epochs_may_have_rising_durations(
+    manifest: Path, manifest_16k: Path, tokens: Tokens, world_size: int
+) -> None:
+    spec = spec_of(manifest, manifest_16k, ascending_epochs=2, augmentation=None, max_duration=9.0)
+    shares = [
+        [epoch_of(n, spec, tokens, rank=rank, world_size=world_size) for n in range(3)]
+        for rank in range(world_size)
+    ]
+    for number, rises in ((0, True), (1, True), (2, False)):
+        # A step takes one batch of each process.
+        steps = zip(*(share[number] for share in shares), strict=True)
+        batches = [batch for step in steps for batch in step]
+        lengths = [int(n) for batch in batches for n in batch.feature_lengths]
+        assert (lengths == sorted(lengths)) is rises
+        assert {name for batch in batches for name in batch.ids} >= IDS
+        assert len(lengths) >= 16
+        assert max(int(batch.feature_lengths.sum()) for batch in batches) <= 900
+
+
+def test_rising_durations_are_augmented_anew_in_each_epoch(manifest: Path, tokens: Tokens) -> None:
+    spec = spec_of(manifest, ascending_epochs=2)
+    first, second = (epoch_of(n, spec, tokens) for n in (0, 1))
+    assert [batch.ids for batch in first] == [batch.ids for batch in second]
+    ours, theirs = rows(first), rows(second)
+    assert not any(torch.equal(ours[name], theirs[name]) for name in IDS)
+
+
+def test_global_random_numbers_are_neither_used_nor_spent(manifest: Path, tokens: Tokens) -> None:
+    first = rows(epoch_of(1, spec_of(manifest), tokens))
+    torch.manual_seed(123)
+    np.random.seed(123)  # noqa: NPY002
+    assert_same(rows(epoch_of(1, spec_of(manifest), tokens)), first)
+
+
+def test_an_utterance_sounds_the_same_in_any_batch_and_process(
+    manifest: Path, tokens: Tokens
+) -> None:
+    alone = rows(epoch_of(3, spec_of(manifest), tokens))
+    assert_same(rows(epoch_of(3, spec_of(manifest, num_buckets=2), tokens)), alone)
+    shares = [
+        rows(epoch_of(3, spec_of(manifest), tokens, rank=rank, world_size=2)) for rank in range(2)
+    ]
+    assert shares[0].keys() | shares[1].keys() >= IDS
+    for share in shares:
+        assert_same(
+            {n: r for n, r in share.items() if n in IDS}, {n: alone[n] for n in share if n in IDS}
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # Python 3.12, by PyTorch
+def test_a_worker_prepares_the_same_batches(manifest: Path, tokens: Tokens) -> None:
+    inline = epoch_of(2, spec_of(manifest), tokens)
+    worker = epoch_of(2, spec_of(manifest, num_workers=1), tokens)
+    assert [batch.ids for batch in worker] == [batch.ids for batch in inline]
+    assert_same(rows(worker), rows(inline))
+
+
+def test_speeds_of_an_epoch_differ_between_utterances(manifest: Path, tokens: Tokens) -> None:
+    augmentation = AugmentationSpec(speed=(0.8, 1.25))
+    found = rows(epoch_of(0, spec_of(manifest, augmentation=augmentation), tokens))
+    plain = rows(eval_loader(str(manifest), tokens))
+    ratios = {round(len(plain[name]) / len(found[name]), 1) for name in IDS}
+    assert ratios == {0.8, 1.2} or ratios == {0.8, 1.2, 1.3}  # 1.25 rounds either way
+
+
+def test_noise_is_taken_from_a_manifest(manifest: Path, manifest_16k: Path, tokens: Tokens) -> None:
+    def noisy(noise: str | None) -> dict[str, torch.Tensor]:
+        augmentation = AugmentationSpec(noise_probability=1.0, noise=noise)
+        return rows(epoch_of(0, spec_of(manifest, augmentation=augmentation), tokens))
+
+    recorded, generated = noisy(str(manifest_16k)), noisy(None)
+    assert all(not torch.allclose(recorded[name], generated[name]) for name in IDS)
+    with pytest.raises(InputError, match=r"none\.jsonl: no such file"):
+        noisy("none.jsonl")
+
+
+def test_several_manifests_are_mixed(manifest: Path, manifest_16k: Path, tokens: Tokens) -> None:
+    batches = epoch_of(0, spec_of(manifest, manifest_16k), tokens)
+    names = [name for batch in batches for name in batch.ids]
+    assert sorted(names) == sorted([*IDS, "u0", "u1", "u2", "u3"])
+    assert len(list(texts_of([str(manifest), str(manifest_16k)]))) == 16
+
+
+def test_a_corpus_may_be_a_single_utterance(manifest: Path, tmp_path: Path, tokens: Tokens) -> None:
+    shutil.copytree(manifest.parent / "audio", tmp_path / "audio")
+    CutSet(list(CutSet.from_file(manifest))[5:6]).to_file(tmp_path / "one.jsonl")
+    (batch,) = epoch_of(0, spec_of(tmp_path / "one.jsonl"), tokens)
+    assert batch.ids == ["u5"]
+
+
+def test_utterances_left_out_are_reported(
+    manifest: Path, tokens: Tokens, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = spec_of(manifest, min_utterance=0.6, max_utterance=3.0)
+    with caplog.at_level(logging.WARNING):
+        names = rows(epoch_of(0, spec, tokens)).keys()
+    assert names == {f"u{i}" for i in range(1, 11)}  # u0 lasts 0.5 s, u11 3.25 s
+    assert "2 of 12 cuts are left out" in caplog.text
+
+
+def test_mistakes_are_found_before_the_first_batch(manifest: Path, tokens: Tokens) -> None:
+    with pytest.raises(InputError, match=r"cut 'u0': .*did you mean 'translation_ru'"):
+        TrainLoader(spec_of(manifest, text="translation_rus"), tokens, seed=0)
+    with pytest.raises(InputError, match=r"none of its 12 cuts lasts from 5.0 to 6.0 s"):
+        TrainLoader(spec_of(manifest, min_utterance=5.0, max_utterance=6.0), tokens, seed=0)
+    with pytest.raises(InputError, match="no such file"):
+        TrainLoader(spec_of(manifest, Path("missing.jsonl")), tokens, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"min_utterance": 9.0}, "must rise"),
+        ({"max_utterance": 9.0}, "must rise"),
+        ({"num_buckets": 1}, "num_buckets: 1"),
+        ({"num_workers": -1}, "num_workers: -1"),
+        ({"ascending_epochs": -1}, "ascending_epochs: -1"),
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        spec_of(Path("a"), **wrong)
+
+
+def test_the_spec_survives_yaml() -> None:
+    data = {"train": "a.jsonl", "valid": ["b.jsonl", "c.jsonl"], "augmentation": {"speed": [1.0]}}
+    spec = from_dict(DataSpec, data)
+    assert spec.train == "a.jsonl"
+    assert spec.valid == ("b.jsonl", "c.jsonl")
+    assert spec.augmentation == AugmentationSpec(speed=(1.0,))
+    assert from_dict(DataSpec, to_dict(spec)) == spec
+    assert from_dict(DataSpec, data | {"augmentation": None}).augmentation is None
