@@ -57,7 +57,7 @@ def draw_meanings(
 def _draw(grammar: Grammar, kinds: Sequence[str], random: Random) -> Meaning:
     kind = random.choice(kinds)
     if kind == "numbers":
-        number = Number(grammar.draw_number(random))
+        number = Number(_number(grammar, random))
         house = "letters" in kinds and random.random() < 0.15
         return (number, Letters(_string(random, _ALPHABET, 3, 4))) if house else (number,)
     if kind == "digits":
@@ -69,6 +69,18 @@ def _draw(grammar: Grammar, kinds: Sequence[str], random: Random) -> Meaning:
     if kind == "times":
         return (_time(random, weekday=random.random() < 0.5),)
     return _letters(random, with_digits="digits" in kinds)
+
+
+def _number(grammar: Grammar, random: Random) -> int:
+    """Below a hundred, below a thousand, or any number, small ones more often."""
+    size = random.random()
+    if size < 0.14:
+        return random.randrange(100)
+    rest = random.choice(grammar.below_thousand)
+    if size < 0.4:
+        return rest
+    thousands = grammar.thousands[int(len(grammar.thousands) * random.random() ** 3)]
+    return thousands * 1000 + (rest if random.random() < 0.9 else 0)
 
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
