@@ -24,7 +24,7 @@ KINDS = ("numbers", "digits", "dates", "times", "letters")
 _FIRST_DAY = datetime.date(1900, 1, 1).toordinal()
 _LAST_DAY = datetime.date(2039, 12, 31).toordinal()
 _LEAP_YEAR = datetime.date(2000, 1, 1).toordinal()
-_FRUITLESS = 5000  # draws in a row that bring nothing new before the kinds count as exhausted
+_FRUITLESS = 2000  # draws in a row that bring nothing new before the kinds count as exhausted
 
 
 def draw_meanings(
@@ -58,7 +58,7 @@ def _draw(grammar: Grammar, kinds: Sequence[str], random: Random) -> Meaning:
     kind = random.choice(kinds)
     if kind == "numbers":
         number = Number(_number(grammar, random))
-        house = "letters" in kinds and random.random() < 0.15
+        house = number.value < 1000 and "letters" in kinds and random.random() < 0.3
         return (number, Letters(_string(random, _ALPHABET, 3, 4))) if house else (number,)
     if kind == "digits":
         return (Digits(_string(random, "0123456789", 3, 8)),)

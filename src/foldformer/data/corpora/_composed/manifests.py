@@ -34,7 +34,7 @@ def write_splits(
     """Write the audio and the manifest of each split; sizes by language, then split.
 
     Raises:
-        SpecError: the kinds have too few meanings for dev or test.
+        SpecError: the kinds have too few meanings for dev or test, or a language has none.
         OSError: a file cannot be written.
     """
     sizes = []
@@ -86,6 +86,11 @@ def _write_split(
         if (samples if train else count) >= wanted:
             break
     else:
+        if not count:
+            raise SpecError(
+                f"languages: the recordings of {language} lack words for all of the kinds "
+                f"{', '.join(spec.kinds)}; leave {language} out or ask for more kinds"
+            )
         raise SpecError(
             f"{split}: {language} has only {count} different {split} utterances of the kinds "
             f"{', '.join(spec.kinds)}; ask for fewer or for more kinds"
