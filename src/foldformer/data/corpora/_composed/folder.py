@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foldformer.data.corpora._composed.readme import readme
-from foldformer.data.corpora._composed.spec import ComposedSpec, SplitSize
+from foldformer.data.corpora._composed.spec import ComposedSpec, SplitSize, check_enough
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import from_dict, read_yaml, write_yaml
 
@@ -22,6 +22,7 @@ def write_corpus(
     target = out.resolve()
     if _is_there(target, spec, overwrite):
         return None
+    check_enough(spec)
     from foldformer.data.corpora._composed.manifests import write_splits
 
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")

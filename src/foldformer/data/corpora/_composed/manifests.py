@@ -12,7 +12,6 @@ import soundfile
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from lhotse.supervision import AlignmentItem
 
-from foldformer.data.corpora._composed.drawing import draw_meanings
 from foldformer.data.corpora._composed.grammars import (
     UnsayableError,
     grammar_of,
@@ -21,9 +20,8 @@ from foldformer.data.corpora._composed.grammars import (
 )
 from foldformer.data.corpora._composed.meanings import SPLITS, Meaning, written
 from foldformer.data.corpora._composed.sound import Placed, assemble
-from foldformer.data.corpora._composed.spec import ComposedSpec, SplitSize
+from foldformer.data.corpora._composed.spec import ComposedSpec, SplitSize, meanings_of
 from foldformer.data.corpora._composed.units import RATE, Int16, load_units
-from foldformer.errors import SpecError
 
 Write = Callable[[MonoCut], None]
 
@@ -34,7 +32,6 @@ def write_splits(
     """Write the audio and the manifest of each split; sizes by language, then split.
 
     Raises:
-        SpecError: the kinds have too few meanings for dev or test, or a language has none.
         OSError: a file cannot be written.
     """
     sizes = []
@@ -64,15 +61,13 @@ def _write_split(
     write: Write,
     progress: Callable[[str], None],
 ) -> SplitSize:
-    grammar, units = grammar_of(language), load_units(language)
+    units = load_units(language)
     wanted = {"train": spec.hours * 3600 * RATE, "dev": spec.dev, "test": spec.test}[split]
     train = split == "train"
-    # No language in the seed: all languages draw the same meanings in the same order.
-    random = Random(f"{spec.seed} {split} meanings")
     count = samples = 0
     texts: set[str] = set()
     (folder / "audio" / language / split).mkdir(parents=True)
-    for meaning, words in draw_meanings(grammar, spec.kinds, split, random, repeat=train):
+    for meaning, words in meanings_of(spec, language, split):
         cut_id = f"composed-{language}-{split}-{count:06d}"
         sound, placed = assemble(words, units, Random(f"{spec.seed} {cut_id}"))
         path = f"audio/{language}/{split}/{cut_id}.flac"
@@ -85,16 +80,6 @@ def _write_split(
             progress(f"{language} {split}: {count} utterances, {samples / RATE / 60:.1f} minutes")
         if (samples if train else count) >= wanted:
             break
-    else:
-        if not count:
-            raise SpecError(
-                f"languages: the recordings of {language} lack words for all of the kinds "
-                f"{', '.join(spec.kinds)}; leave {language} out or ask for more kinds"
-            )
-        raise SpecError(
-            f"{split}: {language} has only {count} different {split} utterances of the kinds "
-            f"{', '.join(spec.kinds)}; ask for fewer or for more kinds"
-        )
     return SplitSize(
         language=language,
         split=split,

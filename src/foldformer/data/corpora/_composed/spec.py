@@ -1,10 +1,13 @@
 """What is composed, and what it came to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from random import Random
 
-from foldformer.data.corpora._composed.drawing import KINDS
-from foldformer.data.corpora._composed.grammars import languages
+from foldformer.data.corpora._composed.drawing import KINDS, draw_meanings
+from foldformer.data.corpora._composed.grammars import Words, grammar_of, languages
+from foldformer.data.corpora._composed.meanings import Meaning
 from foldformer.errors import SpecError
 from foldformer.spec import Spec, nearest
 
@@ -46,6 +49,36 @@ def _check_names(field: str, names: Sequence[str], known: Sequence[str]) -> None
             raise SpecError(f"{field}: unknown {name!r}{nearest(name, known)}")
     if len(set(names)) < len(names):
         raise SpecError(f"{field}: {', '.join(names)}: one is named twice")
+
+
+def meanings_of(spec: ComposedSpec, language: str, split: str) -> Iterator[tuple[Meaning, Words]]:
+    """The meanings of one split of one language, in order; those of train never end.
+
+    All languages draw the same meanings in the same order, and skip what they cannot say.
+    """
+    random = Random(f"{spec.seed} {split} meanings")
+    return draw_meanings(grammar_of(language), spec.kinds, split, random, repeat=split == "train")
+
+
+def check_enough(spec: ComposedSpec) -> None:
+    """Refuse a spec whose kinds have fewer meanings than it asks for, before any work is done.
+
+    Raises:
+        SpecError: a language can say too few of them, or nothing at all.
+    """
+    for language in spec.languages:
+        for split, wanted in (("train", 1), ("dev", spec.dev), ("test", spec.test)):
+            found = sum(1 for _ in islice(meanings_of(spec, language, split), wanted))
+            if not found:
+                raise SpecError(
+                    f"languages: the recordings of {language} lack words for all of the kinds "
+                    f"{', '.join(spec.kinds)}; leave {language} out or ask for more kinds"
+                )
+            if found < wanted:
+                raise SpecError(
+                    f"{split}: {language} has only {found} different {split} utterances of the "
+                    f"kinds {', '.join(spec.kinds)}; ask for fewer or for more kinds"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
