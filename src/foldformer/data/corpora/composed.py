@@ -3,7 +3,7 @@
 A telephone exchange speaks a number by playing recordings of its words one after the other; so does
 this corpus, with the prompts of Asterisk: real speech of one professional speaker a language, in
 en, es, fr, it and ru, but *composed*, without the melody and the blurred word borders of free
-speech, from 100 to 140 recordings a language that are the same in train, dev and test. What is
+speech, from 91 to 129 recordings a language that are the same in train, dev and test. What is
 held out are the word sequences. An error rate on it tells whether a recogniser learns, and how two
 models compare on it; it is no error rate of speech in the open.
 
