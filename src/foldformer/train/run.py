@@ -91,7 +91,7 @@ def _tokens(config: TrainConfig, folder: Path) -> Tokens:
 def _model(config: TrainConfig) -> Model:
     model = config.model.build()
     mean, deviation = feature_statistics(manifests_of(config.data.train))
-    model.encoder.subsampling.set_statistics(torch.from_numpy(mean), torch.from_numpy(deviation))
+    model.encoder.subsampling.set_statistics(torch.from_numpy(mean), deviation)
     if config.training.initialise_from:
         _initialise(model, Path(config.training.initialise_from))
     return model
