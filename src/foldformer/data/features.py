@@ -68,7 +68,7 @@ def _check(samples: Samples, sampling_rate: int) -> None:
 def _accept(extractor: kaldi_native_fbank.OnlineFbank, samples: Samples) -> None:
     if len(samples):
         # The binding takes one Python number after the other; a memoryview makes them fastest.
-        extractor.accept_waveform(SAMPLING_RATE, memoryview(np.asarray(samples, np.float32)))
+        extractor.accept_waveform(SAMPLING_RATE, np.asarray(samples, np.float32).data)
 
 
 def _frames(extractor: kaldi_native_fbank.OnlineFbank, start: int) -> Features:
