@@ -199,10 +199,10 @@ def _checked(path: str, spec: DataSpec, tokens: Tokens) -> tuple[int, float]:
     room = f"has more tokens in its text than frames of {ENCODER_FRAME_MS} ms at the highest speed"
     if not kept:
         raise InputError(
-            f"{path}: none of its {total} cuts can be used: {len(lengths)} because each {duration}, "
-            f"{len(texts)} because each {room}; cut long recordings at their supervisions "
-            f"(`lhotse cut trim-to-supervisions`), change min_utterance and max_utterance, or "
-            f"take other tokens"
+            f"{path}: none of its {total} cuts can be used: "
+            f"{len(lengths)} because each {duration}, {len(texts)} because each {room}; "
+            f"cut long recordings at their supervisions (`lhotse cut trim-to-supervisions`), "
+            f"change min_utterance and max_utterance, or take other tokens"
         )
     for ids, reason in ((lengths, duration), (texts, room)):
         if ids:
