@@ -167,9 +167,9 @@ class FeatureCache:
 
     def features(self, cut: Cut, speed: float) -> Features:
         """The features of a cut at a speed; not to be written into."""
-        # Ids may be the same in two manifests, but not with the same recordings.
+        # Two manifests may have the same ids, but hardly with the same recordings too.
         files = tuple(map(str, files_of(cut)))
-        key = (cut.id, files, speed)
+        key = (cut.id, cut.duration, files, speed)
         found = self._kept.get(key)
         if found is None:
             found = fbank(_at_16k(_at_speed(cut, speed)))
