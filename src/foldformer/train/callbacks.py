@@ -1,5 +1,6 @@
 """What happens around the steps: the progress bar, validation scores, the model folder."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
 from foldformer.decode.score import score_text, score_translation
+from foldformer.errors import SpecError
 from foldformer.train.module import TrainingModule
 
 
@@ -49,6 +51,11 @@ class Progress(Callback):
         seconds = max(time.monotonic() - self._began[0], 1e-9)
         speed = (pl_module.audio_seconds - self._began[1]) / 3600 / seconds
         loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        if math.isnan(loss):
+            raise SpecError(
+                f"training: the loss is no number any more after step {trainer.global_step}; "
+                "choose a lower learning_rate, a longer warmup or precision 32"
+            )
         shown = {"loss": f"{loss:.3f}", "audio": f"{speed:.4f}h/s"}
         for name, metric in trainer.callback_metrics.items():
             if name.startswith("validation/") and name != "validation/loss":
@@ -88,6 +95,9 @@ class ModelFolder(Callback):
         self._save = save
         self._translation = translation
         self.best: dict[str, float] | None = None
+        """Scores of the weights in the model folder."""
+        self.validated_at: int | None = None
+        """The step of the last validation that was completed."""
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget the validation before."""
@@ -101,10 +111,12 @@ class ModelFolder(Callback):
             return
         metrics = self._metrics(pl_module)
         for name, value in metrics.items():
-            pl_module.log(f"validation/{name}", value)
+            if name != "step":
+                pl_module.log(f"validation/{name}", value)
         if self.best is None or self._rank(metrics) < self._rank(self.best):
             self._save(metrics)
             self.best = metrics
+        self.validated_at = trainer.global_step
 
     def _metrics(self, module: TrainingModule) -> dict[str, float]:
         seen = module.validated
@@ -118,14 +130,6 @@ class ModelFolder(Callback):
 
     def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
         return metrics["wer"] if "wer" in metrics else -metrics["bleu"], metrics["loss"]
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
-        self.best = state_dict["best"]
 
 
 def averaging(decay: float) -> WeightAveraging:

@@ -7,7 +7,7 @@ from typing import Literal
 from foldformer.data.batches import DataSpec
 from foldformer.data.durations import encoder_frames
 from foldformer.data.tokens import TokensSpec
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
 from foldformer.model import ModelSpec
 from foldformer.spec import Spec, from_dict, override, read_yaml
 
@@ -120,6 +120,4 @@ def read_config(path: Path, settings: list[tuple[str, str]]) -> TrainConfig:
         replace(config.model, vocab_size=config.model.vocab_size or 2).check()
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    if Path(config.output).is_file():
-        raise InputError(f"{config.output}: is a file; `output` names the folder to make")
     return config
