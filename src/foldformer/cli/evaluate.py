@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from foldformer.decode.recognizer import Recognizer
     from foldformer.report.scores import score_table, scores_of
 
-    chunk = encoder_frames(args.chunk) if args.chunk else None
+    chunk = None if args.chunk is None else encoder_frames(args.chunk)
     recognizer = Recognizer.load(args.model, args.head, args.beam)
     with _whole_file(args.output) as output:
         evaluated = evaluate(recognizer, args.manifest, chunk, args.text, _count_on_stderr)

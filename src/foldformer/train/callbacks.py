@@ -15,9 +15,14 @@ from foldformer.decode.score import score_text, score_translation
 from foldformer.errors import SpecError
 from foldformer.train.module import TrainingModule
 
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
 
 class Progress(Callback):
-    """One bar over all steps: loss, audio hours a second, scores, time left."""
+    """One bar over all steps: time left, loss, hours of audio a second, scores.
+
+    It fits 80 columns for a hundred thousand steps in hours.
+    """
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -29,8 +34,7 @@ class Progress(Callback):
         self._bar = tqdm(
             total=self._steps,
             initial=trainer.global_step,
-            desc="training",
-            unit="step",
+            bar_format=_BAR,
             dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 15.0,
         )
@@ -56,11 +60,11 @@ class Progress(Callback):
                 f"training: the loss is no number any more after step {trainer.global_step}; "
                 "choose a lower learning_rate, a longer warmup or precision 32"
             )
-        shown = {"loss": f"{loss:.3f}", "audio": f"{speed:.4f}h/s"}
+        shown = [f"loss {loss:.4g}", f"{speed:.3g} h/s"]
         for name, metric in trainer.callback_metrics.items():
             if name.startswith("validation/") and name != "validation/loss":
-                shown[name.split("/")[1]] = f"{float(metric):.2f}"
-        self._bar.set_postfix(shown, refresh=False)
+                shown.append(f"{name.split('/')[1]} {float(metric):.3g}")
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
         if trainer.global_step % 10 == 0 and trainer.logger is not None:
             rate = trainer.optimizers[0].param_groups[0]["lr"]

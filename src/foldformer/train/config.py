@@ -116,8 +116,10 @@ def read_config(path: Path, settings: list[tuple[str, str]]) -> TrainConfig:
     data = override(read_yaml(path), settings)
     try:
         config = from_dict(TrainConfig, data)
-        # Whatever does not fit together is found now, not after the data has been read.
-        replace(config.model, vocab_size=config.model.vocab_size or 2).check()
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
+    try:  # whatever does not fit together is found now, not after the data has been read
+        replace(config.model, vocab_size=config.model.vocab_size or 2).check()
+    except SpecError as error:
+        raise SpecError(f"{path}: model: {error}") from None
     return config
