@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from foldformer.data.durations import encoder_frames
     from foldformer.decode.recognizer import Recognizer
 
-    chunk = encoder_frames(args.chunk) if args.chunk else None
+    chunk = None if args.chunk is None else encoder_frames(args.chunk)
     recognizer = Recognizer.load(args.model, args.head, args.beam)
     code = 0
     for file in args.files:

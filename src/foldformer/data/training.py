@@ -1,6 +1,7 @@
 """The data of a training run: which utterances, in which order, from which place on."""
 
 import logging
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -149,6 +150,7 @@ class TrainLoader:
             sampler=islice(sampler, done, None),
             batch_size=None,
             num_workers=self._spec.num_workers,
+            worker_init_fn=_leave_signals,
         )
         for count, batch in enumerate(batches, start=done + 1):
             yield replace(batch, position=(number, count))
@@ -211,3 +213,8 @@ def _checked(path: str, spec: DataSpec, tokens: Tokens) -> tuple[int, float]:
                 "%s: left out %d of %d cuts: each %s: %s", path, len(ids), total, reason, named
             )
     return kept, seconds
+
+
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C is for the process that trains, which needs the others until its step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
