@@ -130,7 +130,7 @@ def show_recordings() -> None:
     folder.mkdir(parents=True)
     references = chosen_recordings(folder)
     files = [str(folder / name) for name in references]
-    english = [file for file in files if "-en-" in file]
+    english = [file for file in files if Path(file).name.startswith("en-")]
     heard = texts_of(foldformer("transcribe", "demo/asr-shared", *files, "--json"))
     translated = texts_of(foldformer("transcribe", "demo/translate-shared", *english, "--json"))
     for file in files:
@@ -153,8 +153,9 @@ def chosen_recordings(folder: Path) -> dict[str, str]:
             if kind not in seen:
                 seen.add(kind)
                 source = Path("demo/corpus") / cut["recording"]["sources"][0]["source"]
-                shutil.copy(source, folder / source.name)
-                chosen[source.name] = supervision["text"]
+                name = f"{kind[0]}-{kind[1]}.flac"
+                shutil.copy(source, folder / name)
+                chosen[name] = supervision["text"]
     return chosen
 
 
