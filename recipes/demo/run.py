@@ -36,12 +36,12 @@ class Trained:
 
 
 RECOGNISERS = (
-    Trained("recognise en, es", "dense", Path("demo/asr-dense")),
-    Trained("recognise en, es", "shared K=3", Path("demo/asr-shared")),
+    Trained("recognise it, es", "dense", Path("demo/asr-dense")),
+    Trained("recognise it, es", "shared K=3", Path("demo/asr-shared")),
 )
 TRANSLATORS = (
-    Trained("translate en-es", "dense", Path("demo/translate-dense")),
-    Trained("translate en-es", "shared K=3", Path("demo/translate-shared")),
+    Trained("translate it-es", "dense", Path("demo/translate-dense")),
+    Trained("translate it-es", "shared K=3", Path("demo/translate-shared")),
 )
 
 
@@ -49,11 +49,11 @@ def main() -> None:
     """Compose, train, evaluate, print."""
     began = time.monotonic()
     say("1. Speech: numbers, dates and times, composed from recorded words")
-    compose("demo/corpus", "en,es", hours="1.25")
-    compose("demo/corpus-en", "en", hours="2")
+    compose("demo/corpus", "it,es", hours="1.25")
+    compose("demo/corpus-it", "it", hours="2")
     say("2. Training two recognisers side by side, one core each")
     train_pair(RECOGNISERS, "asr.yaml", ())
-    say("3. Training two translators, from English speech into Spanish text")
+    say("3. Training two translators, from Italian speech into Spanish text")
     train_pair(TRANSLATORS, "translate.yaml", RECOGNISERS)
     say("4. Evaluation on word sequences that no model has heard")
     with ThreadPoolExecutor(max_workers=2) as pool:  # each thread waits for a process
@@ -102,8 +102,8 @@ def compose(folder: str, languages: str, hours: str) -> None:
 def print_table(rows: list[list[str]]) -> None:
     """The models beside one another, at 80 columns."""
     header = ["", "params", "MB", "int8", "share", "offline", f"{CHUNK} stream", "min"]
-    titles = {0: f"Recognition, English and Spanish: WER in %, {INTERVAL}"}
-    titles[len(RECOGNISERS)] = f"Translation, English to Spanish: BLEU, {INTERVAL}"
+    titles = {0: f"Recognition, Italian and Spanish: WER in %, {INTERVAL}"}
+    titles[len(RECOGNISERS)] = f"Translation, Italian to Spanish: BLEU, {INTERVAL}"
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
     for place, line in enumerate(rows):
         if place in titles:
@@ -130,9 +130,9 @@ def show_recordings() -> None:
     folder.mkdir(parents=True)
     references = chosen_recordings(folder)
     files = [str(folder / name) for name in references]
-    english = [file for file in files if Path(file).name.startswith("en-")]
+    italian = [file for file in files if Path(file).name.startswith("it-")]
     heard = texts_of(foldformer("transcribe", "demo/asr-shared", *files, "--json"))
-    translated = texts_of(foldformer("transcribe", "demo/translate-shared", *english, "--json"))
+    translated = texts_of(foldformer("transcribe", "demo/translate-shared", *italian, "--json"))
     for file in files:
         print(
             f"\n{file}\n  was said:    {references[Path(file).name]}\n  recognised:  {heard[file]}"
@@ -199,7 +199,7 @@ def progress_of(log: Path) -> str:
 
 def row(trained: Trained) -> list[str]:
     """What the table says of a model."""
-    corpus = "demo/corpus-en" if trained.task.startswith("translate") else "demo/corpus"
+    corpus = "demo/corpus-it" if trained.task.startswith("translate") else "demo/corpus"
     manifest = f"{corpus}/test.jsonl.gz"
     size = json.loads(foldformer("describe", str(trained.folder), "--json"))
     name = "bleu" if trained.task.startswith("translate") else "wer"
