@@ -193,7 +193,7 @@ def train_pair(pair: tuple[Trained, ...], recipe: str, source: tuple[Trained, ..
 
 def progress_of(log: Path) -> str:
     """Step, loss and time left from the last state of a progress bar."""
-    found = re.findall(r"(\d+/\d+) \[[0-9:]+<([0-9:?]+),.*?loss=([0-9.]+)", log.read_text())
+    found = re.findall(r"(\d+/\d+) \[[0-9:]+<([0-9:?]+),.*?loss ([0-9.]+)", log.read_text())
     return "step {0}, loss {2}, {1} left".format(*found[-1]) if found else "starting"
 
 
