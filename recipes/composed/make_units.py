@@ -10,8 +10,8 @@ are kept by hand, finds the recording `unit`.wav, and writes anew the columns `s
 itself. To add a unit, add a line with its id and words and run this again.
 
 Trimming: a unit begins 25 ms before the first and ends 40 ms after the last sample around which
-the mean power over 10 ms is above -40 dB of the loudest such mean; what lies between is bit-exact. All
-units of a language stand one after the other in one FLAC file, 8 kHz, 16 bit.
+the mean power over 10 ms is above -40 dB of the loudest such mean; what lies between is bit-exact.
+All units of a language stand one after the other in one FLAC file, 8 kHz, 16 bit.
 """
 
 import argparse

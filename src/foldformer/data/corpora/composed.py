@@ -2,81 +2,36 @@
 
 A telephone exchange speaks a number by playing recordings of its words one after the other; so does
 this corpus, with the prompts of Asterisk: real speech of one professional speaker a language, in
-en, es, fr, it and ru, but *composed*, without the melody and the blurred word borders of
-free speech, from about 130 recordings a language that are the same in train, dev and test. What is
+en, es, fr, it and ru, but *composed*, without the melody and the blurred word borders of free
+speech, from 91 to 129 recordings a language that are the same in train, dev and test. What is
 held out are the word sequences. An error rate on it tells whether a recogniser learns, and how two
 models compare on it; it is no error rate of speech in the open.
 
 Each utterance stands for a *meaning* (`date:sat,1984-03-03`), which every language's grammar turns
 into words; hence the exact transcript, and an exact translation into each language that can
-say it. All details are in `foldformer.data.corpora._composed`.
+say it. What each language leaves out stands in its grammar, `_composed/grammars`.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from foldformer.data.corpora._composed.drawing import KINDS
+from foldformer.data.corpora._composed.grammars import (
+    UnsayableError,
+    grammar_of,
+    languages,
+    text_of,
+)
+from foldformer.data.corpora._composed.meanings import parse
+from foldformer.data.corpora._composed.spec import ComposedSpec, SplitSize, table
 from foldformer.errors import SpecError
-from foldformer.spec import Spec, nearest
+from foldformer.spec import nearest
 
-LANGUAGES = ("en", "es", "fr", "it", "ru")
-KINDS = ("numbers", "digits", "dates", "times", "letters")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComposedSpec(Spec):
-    """What is composed; the same spec gives the same samples and manifests everywhere."""
-
-    languages: tuple[str, ...] = LANGUAGES
-    """Languages that are spoken; translations are given into all that exist."""
-    hours: float = 1.0
-    """Hours of training speech for each language."""
-    dev: int = 200
-    """Utterances to develop on, for each language."""
-    test: int = 500
-    """Utterances to test on, for each language."""
-    kinds: tuple[str, ...] = KINDS
-    """Kinds of meanings; each is drawn equally often."""
-    seed: int = 0
-    """Start of the random choices."""
-    edition: int = 1
-    """Of the way to compose; it rises when the same spec comes to give other samples."""
-
-    def __post_init__(self) -> None:
-        _check_names("languages", self.languages, LANGUAGES)
-        _check_names("kinds", self.kinds, KINDS)
-        if not 0 < self.hours <= 1000:
-            raise SpecError(f"hours: {self.hours:g} hours; expected more than 0, at most 1000")
-        for name, value in (("dev", self.dev), ("test", self.test)):
-            if value < 1:
-                raise SpecError(f"{name}: {value} utterances; expected at least 1")
-
-
-def _check_names(field: str, names: Sequence[str], known: Sequence[str]) -> None:
-    if not names:
-        raise SpecError(f"{field}: none given; expected some of {', '.join(known)}")
-    for name in names:
-        if name not in known:
-            raise SpecError(f"{field}: unknown {name!r}{nearest(name, known)}")
-    if len(set(names)) < len(names):
-        raise SpecError(f"{field}: {', '.join(names)}: one is named twice")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitSize:
-    """What a split of one language came to."""
-
-    language: str
-    split: str
-    utterances: int
-    transcripts: int
-    """Different ones."""
-    minutes: float
-    words: int
-    """Different ones."""
+LANGUAGES = languages()
+"""Codes of the languages that can be composed."""
 
 
 def compose(
@@ -94,12 +49,17 @@ def compose(
     """Write the corpus to the folder `out`; None where it already lies there, composed alike.
 
     The folder gets `train.jsonl.gz`, `dev.jsonl.gz` and `test.jsonl.gz` (Lhotse cuts of all
-    languages), `audio/`, `README.md` and `composed.yaml`, and its name last of all: it exists whole or
-    not at all.
+    languages), `audio/`, `README.md` and `composed.yaml`, and its name last of all: it exists
+    whole or not at all.
 
     Args:
         out: the folder; its parents are made where they are missing.
-        languages, hours, dev, test, kinds, seed: see `ComposedSpec`.
+        languages: codes of the languages to speak.
+        hours: of training speech, for each language.
+        dev: utterances, for each language.
+        test: utterances, for each language.
+        kinds: what is said: some of numbers, digits, dates, times, letters.
+        seed: start of the random choices.
         overwrite: replace a corpus composed with other arguments.
         progress: called with a line of text now and then.
 
@@ -115,17 +75,42 @@ def compose(
     return write_corpus(Path(out), spec, overwrite, progress or (lambda line: None))
 
 
+def transcript(meaning: str, language: str) -> str | None:
+    """How a language says a meaning; None where its recordings lack a word for it.
+
+    Args:
+        meaning: as in the manifests: `number:21`, `digits:407`, `date:1984-03-03`, `time:15:45`,
+            `letters:bkq`, `phonetic:bkq`, a weekday as in `date:sat,1984-03-03`, a date without its
+            year as in `date:--03-03`, or two of them with a space between.
+        language: one of `LANGUAGES`.
+
+    Raises:
+        InputError: it is no meaning.
+        SpecError: the language has no grammar.
+    """
+    if language not in LANGUAGES:
+        raise SpecError(f"unknown language {language!r}{nearest(language, LANGUAGES)}")
+    try:
+        return text_of(grammar_of(language).say(parse(meaning)))
+    except UnsayableError:
+        return None
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `foldformer corpus composed`."""
     default = ComposedSpec()
     parser.add_argument("out", type=Path, metavar="OUT_DIR", help="folder to write")
     parser.add_argument(
-        "--languages", default=",".join(LANGUAGES), help="spoken languages (default %(default)s)"
+        "--languages",
+        default=",".join(LANGUAGES),
+        metavar="XX,...",
+        help="spoken languages (default %(default)s)",
     )
     parser.add_argument(
         "--hours",
         type=float,
         default=default.hours,
+        metavar="H",
         help="hours of training speech for each language (default %(default)s)",
     )
     for split in ("dev", "test"):
@@ -137,9 +122,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"{split} utterances for each language (default %(default)s)",
         )
     parser.add_argument(
-        "--kinds", default=",".join(KINDS), help="what is said (default %(default)s)"
+        "--kinds",
+        default=",".join(KINDS),
+        metavar="KIND,...",
+        help="what is said (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, help="default %(default)s")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=default.seed,
+        metavar="N",
+        help="start of the random choices (default %(default)s)",
+    )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a corpus composed with other arguments"
     )
@@ -159,11 +153,11 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         progress=_show if watched else None,
     )
-    if watched:
-        _show("")
     if sizes is None:
         print(f"{args.out}: is already there, composed with the same arguments")
         return
+    if watched:
+        _show("")
     print(table(sizes))
     print(f"{args.out}: composed speech; see {args.out / 'README.md'}")
 
@@ -173,19 +167,6 @@ def _names(text: str) -> list[str]:
 
 
 def _show(line: str) -> None:
+    """Replace the line that the terminal shows."""
     sys.stderr.write(f"\r\x1b[K{line}")
     sys.stderr.flush()
-
-
-def table(sizes: Sequence[SplitSize]) -> str:
-    """The sizes as a Markdown table."""
-    lines = [
-        "| language | split | utterances | different transcripts | minutes | different words |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {size.language} | {size.split} | {size.utterances} | {size.transcripts} "
-        f"| {size.minutes:.1f} | {size.words} |"
-        for size in sizes
-    ]
-    return "\n".join(lines)

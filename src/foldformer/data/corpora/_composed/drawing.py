@@ -24,7 +24,7 @@ KINDS = ("numbers", "digits", "dates", "times", "letters")
 _FIRST_DAY = datetime.date(1900, 1, 1).toordinal()
 _LAST_DAY = datetime.date(2039, 12, 31).toordinal()
 _LEAP_YEAR = datetime.date(2000, 1, 1).toordinal()
-_FRUITLESS = 5000  # draws in a row that bring nothing new before the kinds count as exhausted
+_FRUITLESS = 2000  # draws in a row that bring nothing new before the kinds count as exhausted
 
 
 def draw_meanings(
@@ -57,8 +57,8 @@ def draw_meanings(
 def _draw(grammar: Grammar, kinds: Sequence[str], random: Random) -> Meaning:
     kind = random.choice(kinds)
     if kind == "numbers":
-        number = Number(grammar.draw_number(random))
-        house = "letters" in kinds and random.random() < 0.15
+        number = Number(_number(grammar, random))
+        house = number.value < 1000 and "letters" in kinds and random.random() < 0.3
         return (number, Letters(_string(random, _ALPHABET, 3, 4))) if house else (number,)
     if kind == "digits":
         return (Digits(_string(random, "0123456789", 3, 8)),)
@@ -69,6 +69,18 @@ def _draw(grammar: Grammar, kinds: Sequence[str], random: Random) -> Meaning:
     if kind == "times":
         return (_time(random, weekday=random.random() < 0.5),)
     return _letters(random, with_digits="digits" in kinds)
+
+
+def _number(grammar: Grammar, random: Random) -> int:
+    """Below a hundred, below a thousand, or any number, small ones more often."""
+    size = random.random()
+    if size < 0.14:
+        return random.randrange(100)
+    rest = random.choice(grammar.below_thousand)
+    if size < 0.4:
+        return rest
+    thousands = grammar.thousands[int(len(grammar.thousands) * random.random() ** 3)]
+    return thousands * 1000 + (rest if random.random() < 0.9 else 0)
 
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"

@@ -140,10 +140,7 @@ def parse(text: str) -> Meaning:
     """
     parts = tuple(_part(word) for word in text.split())
     if not parts or written(parts) != text:
-        raise InputError(
-            f"{text!r} is no meaning; expected one or two such as number:21, digits:407, "
-            f"date:1984-03-03, date:sat,--03-03, time:15:45, letters:bkq, phonetic:bkq"
-        )
+        raise InputError(f"{text!r} is no meaning; it would be written {written(parts)!r}")
     return parts
 
 
@@ -163,10 +160,16 @@ def _part(text: str) -> Part:
         if kind == "time":
             clock = datetime.time.fromisoformat(rest)
             return Time(clock.hour, clock.minute, weekday)
+        if kind == "date" and rest.startswith("--"):
+            date = datetime.date.fromisoformat(f"2000-{rest[2:]}")
+            return Date(date.month, date.day, None, weekday)
         if kind == "date":
-            yearless = rest.startswith("--")
-            date = datetime.date.fromisoformat(f"2000-{rest[2:]}" if yearless else rest)
-            return Date(date.month, date.day, None if yearless else date.year, weekday)
+            date = datetime.date.fromisoformat(rest)
+            if weekday in (None, date.weekday()) and date.year >= 1000:
+                return Date(date.month, date.day, date.year, weekday)
     except ValueError:
         pass
-    raise InputError(f"{text!r} is no meaning; see foldformer.data.corpora.composed")
+    raise InputError(
+        f"{text!r} is no meaning; expected such as number:21, digits:407, date:1984-03-03, "
+        f"date:sat,--03-03, time:15:45, letters:bkq, phonetic:bkq"
+    )

@@ -10,9 +10,10 @@ from functools import cache
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
 from foldformer.data.corpora._composed.grammars import Word
-from foldformer.data.corpora._composed.units import RATE, Int16, Unit
+from foldformer.data.corpora._composed.units import RATE, Int16
 
 _BETWEEN_WORDS = (20, 250)  # pauses in ms: shortest, longest
 _WITHIN_WORD = (20, 80)
@@ -32,14 +33,14 @@ class Placed:
 
 
 def assemble(
-    words: Sequence[Word], units: Mapping[str, Unit], random: Random
+    words: Sequence[Word], units: Mapping[str, Int16], random: Random
 ) -> tuple[Int16, list[Placed]]:
     """One utterance (N,) of 16-bit samples at 8 kHz, and where its words lie.
 
     Pauses are 100-400 ms at the ends, 20-250 ms between words and 20-80 ms between the units of one
     written word. Each unit is up to 12 % louder or softer than the others, the whole up to 30 %.
     """
-    pieces: list[tuple[int, Unit]] = []
+    pieces: list[tuple[int, Int16]] = []
     placed = []
     position = _milliseconds(random, _AT_THE_ENDS)
     for index, word in enumerate(words):
@@ -48,14 +49,14 @@ def assemble(
         for number, name in enumerate(word.units):
             position += _milliseconds(random, _WITHIN_WORD) if number else 0
             pieces.append((position, units[name]))
-            position += len(units[name].samples)
+            position += len(units[name])
         placed.append(Placed(word, start, position - start))
     position += _milliseconds(random, _AT_THE_ENDS)
     sound = np.zeros(position)
     loudness = 0.7 + 0.6 * random.random()
-    for start, unit in pieces:
+    for start, samples in pieces:
         gain = loudness * (0.88 + 0.24 * random.random())
-        sound[start : start + len(unit.samples)] = _faded(unit) * gain
+        sound[start : start + len(samples)] = _faded(samples) * gain
     peak = np.abs(sound).max()
     if peak > _LOUDEST:
         sound *= _LOUDEST / peak
@@ -68,8 +69,8 @@ def _milliseconds(random: Random, limits: tuple[int, int]) -> int:
     return low + int(random.random() * random.random() * (high - low + 1))
 
 
-def _faded(unit: Unit) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    sound = unit.samples.astype(np.float64)
+def _faded(samples: Int16) -> npt.NDArray[np.float64]:
+    sound = samples.astype(np.float64)
     ramp = np.arange(1, _RAMP + 1) / _RAMP
     sound[:_RAMP] *= ramp
     sound[-_RAMP:] *= ramp[::-1]
@@ -90,4 +91,5 @@ def _noise_table() -> Int16:
     """A minute of noise between -1024 and 1024 from numpy's frozen legacy generator."""
     state = np.random.RandomState(20101)
     dice = state.randint(-512, 513, size=(2, 60 * RATE + 1))
-    return np.add(dice[0], dice[1], dtype=np.int16, casting="unsafe")
+    noise: Int16 = dice.sum(axis=0).astype(np.int16)
+    return noise
