@@ -17,7 +17,6 @@ _EXTRAS = {
     "torch": ("torch", "torch"),
     "safetensors": ("safetensors", "torch"),
     "sentencepiece": ("sentencepiece", "torch"),
-    "huggingface_hub": ("huggingface-hub", "torch"),
     "flashlight": ("flashlight-text", "beam"),
     "lightning": ("lightning", "train"),
     "lhotse": ("lhotse", "train"),

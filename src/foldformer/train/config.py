@@ -42,8 +42,8 @@ class TrainingSpec(Spec):
     full_context: float = 0.5
     """Probability of the full context where there are chunks."""
     initialise_from: str | None = None
-    """A model folder whose encoder, of the same specs, is the start; heads start anew unless the
-    tokens are the same."""
+    """A model folder whose encoder, of the same specs, is the start; so are those of its heads
+    whose weights have the same shapes, and the other heads start anew."""
     validate_every: int = 500
     """Steps between validations."""
     threads: int = 0

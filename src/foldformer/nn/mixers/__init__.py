@@ -18,8 +18,12 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, use: int, mask: Mask) -> Tensor:
-        """(B, T, D) -> (B, T, D), whole utterances; the output at a valid frame depends only on
-        frames that `mask` lets it see."""
+        """(B, T, D) -> (B, T, D), whole utterances.
+
+        The output at a valid frame depends on no padding, and on no frame after those that `mask`
+        lets it see. Of the frames before, a mixer whose memory is of another kind than a left
+        context, as a filter or a recurrence, may see more.
+        """
 
     @abstractmethod
     def init_state(self, batch: int, left_context: int) -> State:

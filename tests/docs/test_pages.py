@@ -1,0 +1,153 @@
+"""What the documents show works: code runs, commands parse, tables are what is computed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+import foldformer
+from foldformer.checkpoint import ModelConfig, save_model
+from foldformer.cli.main import build_parser
+from foldformer.data.cuts import check_cut, read_cuts, samples_of, text_of
+from foldformer.data.tokens import TokensSpec
+from foldformer.measure.describe import describe
+from foldformer.model import ModelSpec
+from foldformer.nn.encoder import EncoderSpec
+from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
+from foldformer.nn.linears.residual import ResidualSpec
+from foldformer.nn.mixers.attention import AttentionSpec
+from foldformer.presets import PRESETS
+from foldformer.spec import from_dict
+from foldformer.train.config import TrainConfig
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The code blocks of a language, in their order."""
+    pattern = rf"^```{language}\n(.*?)^```$"
+    return re.findall(pattern, document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def write_recording(path: Path) -> None:
+    samples = 0.1 * np.random.default_rng(0).standard_normal(12000)
+    soundfile.write(path, samples, 8000)
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like that after `make demo`, with models that were never trained."""
+    torch.manual_seed(0)
+    tokens = TokensSpec().build(["one two three"])
+    model = ModelSpec(
+        vocab_size=tokens.vocab_size,
+        encoder=EncoderSpec(
+            d_model=16,
+            num_layers=2,
+            uses=2,
+            mixer=AttentionSpec(num_heads=2),
+            feed_forward=DenseFeedForwardSpec(d_ff=16),
+            linear=ResidualSpec(rank=2),
+        ),
+    ).build()
+    for name in ("asr-dense", "asr-shared", "translate-dense", "translate-shared"):
+        folder = tmp_path / "demo" / name
+        folder.mkdir(parents=True)
+        save_model(folder, model, ModelConfig(model=model.spec))
+        tokens.save(folder)
+    (tmp_path / "demo" / "recordings").mkdir()
+    write_recording(tmp_path / "demo" / "recordings" / "1.wav")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+def test_python_of_the_page_runs(name: str) -> None:
+    found = blocks(ROOT / name, "python")
+    assert found
+    namespace: dict[str, object] = {}
+    for block in found:
+        exec(compile(block, name, "exec"), namespace)
+
+
+def test_a_folder_of_recordings_becomes_a_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name, text in (("a", "good morning"), ("b", "guten Tag")):
+        write_recording(folder / f"{name}.wav")
+        (folder / f"{name}.txt").write_text(f"{text}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = blocks(ROOT / "docs" / "corpora.md", "python")
+    exec(compile(snippet, "docs/corpora.md", "exec"), {})
+    moved = folder.rename(tmp_path / "moved")
+    cuts = list(read_cuts(moved / "cuts.jsonl.gz"))
+    for cut in cuts:
+        check_cut(cut, "text")
+    assert [text_of(cut, "text") for cut in cuts] == ["good morning", "guten Tag"]
+    assert [len(samples_of(cut)) for cut in cuts] == [12000, 12000]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/corpora.md", "docs/cli.md"])
+def test_configurations_are_accepted(name: str) -> None:
+    found = blocks(ROOT / name, "yaml")
+    assert found
+    for block in found:
+        config = from_dict(TrainConfig, yaml.safe_load(block))
+        config.with_vocabulary(30).model.check()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_parse(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    shown = re.findall(r"^ *(?:\$| {4}) ?foldformer ([a-z].*)$", text, re.MULTILINE)
+    for block in blocks(document, "sh"):
+        shown += re.findall(r"^foldformer (.*)$", block, re.MULTILINE)
+    for command in shown:
+        build_parser().parse_args(command.partition("#")[0].split())
+
+
+def test_every_verb_has_a_section() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    help_text = build_parser().format_help()
+    verbs = re.findall(r"^    ([a-z]+)\b", help_text, re.MULTILINE)
+    assert {"corpus", "describe", "evaluate", "train", "transcribe"} <= set(verbs)
+    for verb in verbs:
+        assert f"\n## `foldformer {verb}" in page
+
+
+def test_every_public_name_has_a_reference() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\.\. auto\w+:: foldformer\.(\w+)$", page, re.MULTILINE))
+    assert documented == set(foldformer.__all__)
+
+
+def test_sizes_of_the_presets() -> None:
+    """The README's table, and the shares in the concepts, against what is counted."""
+    concepts = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, spec in PRESETS.items():
+        size = describe(spec)
+        uses, rank = size.uses[0], spec.encoder.linear.rank  # type: ignore[attr-defined]
+        entries = sum(size.parts[f"{p}"].parameters for p in ("weights", "low rank", "diagonal"))
+        share = f"{size.encoder_matrix_share:.2f} %"
+        layers = size.layers
+        assert f"| {uses} | {rank} | {entries:,} | {share} |" in concepts
+        assert (
+            f"| `{name}` | {uses} | {rank} | {share} | {layers.parameters / 1e6:.3f} "
+            f"| {layers.fp32 / 1e6:.2f} MB | {layers.int8 / 1e6:.2f} MB |"
+        ) in readme
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (document.parent / target).exists(), target
