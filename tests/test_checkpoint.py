@@ -101,7 +101,7 @@ def halve_precision(path: Path) -> None:
         (lambda path: save_model(path.parent, spec().build(), ModelConfig(model=spec(heads=1))),
          "does not belong to it"),
         (lambda path: save_model(path.parent, spec(16).build(), ModelConfig(model=spec())),
-         "expected (8,)"),
+         "has shape (2, 16), expected (2, 8)"),
         (rename_weight, "is missing"),
         (halve_precision, "is of type torch.float16, expected torch.float32"),
     ],

@@ -54,7 +54,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     out = capsys.readouterr().out
     for verb in ("train", "evaluate", "transcribe", "describe", "corpus"):
-        assert f"\n    {verb} " in out
+        assert f"\n    {verb}" in out
 
 
 @pytest.mark.parametrize("where", [["describe", "--help"], ["train", "x.yaml", "--help"]])

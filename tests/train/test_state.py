@@ -32,19 +32,17 @@ CONFIG = TrainConfig(output="m", data=DataSpec(train="a.jsonl", valid="b.jsonl")
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     state = tmp_path / "m" / "training"
-    enter = (
-        "import sys; from pathlib import Path; from foldformer.train.state import sole_run\n"
-        "with sole_run(Path(sys.argv[1])): print('held')"
+    hold = (
+        "import fcntl, sys\n"
+        "with open(sys.argv[1], 'w') as f: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)"
     )
-    command = [sys.executable, "-c", enter, str(state)]
+    command = [sys.executable, "-c", hold, str(state / "lock")]
     with sole_run(state):
-        with (
-            pytest.raises(InputError, match="another process is training this model"),
-            sole_run(state),
-        ):
-            pass
-        assert b"another process" in subprocess.run(command, capture_output=True).stderr
-    assert subprocess.run(command, capture_output=True, check=True).stdout == b"held\n"
+        again = sole_run(state)
+        with pytest.raises(InputError, match="another process is training this model"):
+            again.__enter__()
+        assert b"BlockingIOError" in subprocess.run(command, capture_output=True).stderr
+    assert subprocess.run(command, capture_output=True).returncode == 0
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
