@@ -101,6 +101,26 @@ def test_transcribe_as_json(
 
 
 @pytest.mark.parametrize("head", ["ctc", "transducer"])
+def test_transcribe_the_best_few(model: Path, recordings: list[Path], call, head: str) -> None:
+    options = ("--head", head, "--beam", 4, "--num-best", 3)
+    code, out, err = call("transcribe", model, recordings[0], *options, "--json")
+    assert (code, err) == (0, "")
+    said = json.loads(out)
+    scores = [each["score"] for each in said["alternatives"]]
+    assert 1 < len(scores) <= 3
+    assert said["text"] == said["alternatives"][0]["text"]
+    assert len({tuple(each["tokens"]) for each in said["alternatives"]}) == len(scores)
+    code, out, err = call("transcribe", model, recordings[0], *options)
+    assert [line.split("\t")[0] for line in out.splitlines()] == [f"{s:.3f}" for s in scores]
+
+
+def test_more_hypotheses_than_the_beam_holds(model: Path, recordings: list[Path], call) -> None:
+    code, out, err = call("transcribe", model, recordings[0], "--num-best", 2)
+    assert (code, out) == (2, "")
+    assert err.startswith("foldformer: error: beam: expected 1 or more and no fewer than the 2")
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
 def test_a_stream_gives_what_the_file_gives(model: Path, recordings: list[Path], head: str) -> None:
     """The recordings have 8 kHz: they pass the stream's resampler in pieces."""
     recognizer = api.load(model, head)
