@@ -14,14 +14,14 @@ from foldformer.checkpoint import ModelConfig, save_model
 from foldformer.cli.main import build_parser
 from foldformer.data.cuts import check_cut, read_cuts, samples_of, text_of
 from foldformer.data.tokens import TokensSpec
-from foldformer.measure.describe import describe
+from foldformer.measure.size import dense_entries, sizes, total
 from foldformer.model import ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
 from foldformer.presets import PRESETS
-from foldformer.spec import from_dict
+from foldformer.spec import from_dict, to_dict
 from foldformer.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -134,11 +134,13 @@ def test_sizes_of_the_presets() -> None:
     concepts = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, spec in PRESETS.items():
-        size = describe(spec)
-        uses, rank = size.uses[0], spec.encoder.linear.rank  # type: ignore[attr-defined]
-        entries = sum(size.parts[f"{p}"].parameters for p in ("weights", "low rank", "diagonal"))
-        share = f"{size.encoder_matrix_share:.2f} %"
-        layers = size.layers
+        with torch.device("meta"):
+            depth = spec.encoder.build().depth
+        uses = spec.encoder.uses_of_layers[0]
+        rank = to_dict(spec.encoder.linear)["rank"]
+        entries = sum(size.parameters for role, size in sizes(depth) if role != "other")
+        share = f"{100 * entries / dense_entries(depth):.2f} %"
+        layers = total(size for _, size in sizes(depth))
         assert f"| {uses} | {rank} | {entries:,} | {share} |" in concepts
         assert (
             f"| `{name}` | {uses} | {rank} | {share} | {layers.parameters / 1e6:.3f} "
