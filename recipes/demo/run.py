@@ -179,11 +179,13 @@ def train_pair(pair: tuple[Trained, ...], recipe: str, source: tuple[Trained, ..
                 [*COMMAND, *arguments], env=ENVIRONMENT, stdout=file, stderr=file
             )
         runs.append((trained, process, log))
+    terminal = sys.stdout.isatty()
     while any(process.poll() is None for _, process, _ in runs):
-        time.sleep(5)
+        time.sleep(2 if terminal else 30)
         shown = "   ".join(f"{t.kind}: {progress_of(log)}" for t, _, log in runs)
-        end = "" if sys.stdout.isatty() else "\n"
-        print(f"\r{shown[:79]:<79}", end=end, flush=True)
+        print(
+            f"\r{shown[:79]:<79}" if terminal else shown, end="" if terminal else "\n", flush=True
+        )
     print()
     for trained, process, log in runs:
         if process.returncode:

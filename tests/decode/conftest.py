@@ -37,7 +37,7 @@ def talkative() -> Model:
     )
     model = spec.build().eval()
     mean = torch.full((80,), -4.0)
-    model.encoder.subsampling.set_statistics(mean, torch.full((80,), 1.0))
+    model.encoder.subsampling.set_statistics(mean, 1.0)
     head = model.head("ctc")
     assert isinstance(head, CtcHead)
     with torch.no_grad():
