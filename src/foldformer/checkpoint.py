@@ -44,7 +44,7 @@ def complete_files(folder: Path) -> Iterator[Path]:
         InputError: the place cannot be written.
     """
     if folder.is_file():
-        raise InputError(f"{folder}: is a file; expected a folder to write into")
+        raise InputError(f"{folder}: cannot be written: it is a file, not a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
@@ -67,13 +67,14 @@ def save_model(folder: Path, model: Model, config: ModelConfig) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def load_model(folder: Path) -> tuple[Model, ModelConfig]:
+def load_model(folder: str | Path) -> tuple[Model, ModelConfig]:
     """The model of a folder, in evaluation mode, and its configuration.
 
     Raises:
         InputError: the folder or a file is missing, truncated, of a newer format, or does not
             belong to the other.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}; expected a model folder with {CONFIG} and {WEIGHTS}")

@@ -226,7 +226,7 @@ def test_evaluating_what_cannot_be(model: Path, corpus: Path, tmp_path: Path, ca
     (tmp_path / "file").touch()
     one_line(
         call("evaluate", model, test, "--output", tmp_path / "file" / "x"),
-        "file: is a file; expected",
+        "file: cannot be written: it is a file",
     )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

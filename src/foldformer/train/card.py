@@ -19,7 +19,7 @@ def model_card(
     train, valid = config.data.train, config.data.valid
     return f"""# {task}, {", ".join(about.languages) or "language not stated"}
 
-A [foldformer](https://pypi.org/project/foldformer/) model: {encoder.num_layers} layers of width \
+A foldformer model: {encoder.num_layers} layers of width \
 {encoder.d_model}, each set of weights used {uses} times; {parameters:,} parameters; heads: \
 {", ".join(model.heads)}. Chunks for streams: {streams}.
 
