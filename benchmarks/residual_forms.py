@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/residual_forms.py [--train]
 
-Prints, for each shape, rank and number of frames, the time of both forms (the least of several
-interleaved runs, so that what else the machine does counts little), the form that
+Prints, for each shape, rank and number of frames, the processor time of both forms (the least of
+several interleaved runs, so that other work on the machine counts little), the form that
 `ResidualLinear.prefers_merged` chooses, and what that costs against the better one.
 """
 
@@ -27,9 +27,9 @@ def least(forms: list[Callable[[], None]], seconds: float) -> list[float]:
     end = time.perf_counter() + seconds
     while len(times[0]) < 5 or time.perf_counter() < end:
         for form, own in zip(forms, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             form()
-            own.append(time.perf_counter() - start)
+            own.append(time.process_time() - start)
     return [min(own[1:]) for own in times]
 
 

@@ -133,6 +133,10 @@ def _check_match(
                 f"{path}: does not fit {CONFIG} beside it: weight {first}{more} {what}"
             )
     for name, tensor in weights.items():
+        if tensor.dtype != expected[name].dtype:
+            raise InputError(
+                f"{path}: weight {name} is of type {tensor.dtype}, expected {expected[name].dtype}"
+            )
         if tensor.shape != expected[name].shape:
             raise InputError(
                 f"{path}: does not fit {CONFIG} beside it: weight {name} has shape "

@@ -1,4 +1,7 @@
-"""The three errors a user can cause; the command line turns each into one line and exit code 2."""
+"""The three errors a user can cause; the command line turns each into one line and exit code 2.
+
+Beside them `Stopped`, which is none.
+"""
 
 
 class FoldformerError(Exception):
@@ -20,3 +23,14 @@ class MissingExtraError(FoldformerError):
         super().__init__(
             f"{package} is not installed; it comes with: pip install 'foldformer[{extra}]'"
         )
+
+
+class Stopped(BaseException):
+    """A signal ended what was going on; the message says how to go on.
+
+    No `Exception`, like KeyboardInterrupt: nothing on the way may take it for an error.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number

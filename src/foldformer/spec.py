@@ -138,8 +138,9 @@ def _convert(hint: object, value: object, where: str) -> object:
     if origin in (Union, types.UnionType):
         return _convert_union(args, value, where)
     if origin is Literal:
-        if value in args:
-            return value
+        for choice in args:  # YAML reads `precision: 32` as a number
+            if value == choice or (type(value) is int and str(value) == choice):
+                return choice
         raise SpecError(f"{where}: {_shown(value)} is none of {', '.join(map(str, args))}")
     if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))

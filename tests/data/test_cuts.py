@@ -9,7 +9,7 @@ import soundfile
 from lhotse import CutSet, Recording, RecordingSet
 from lhotse.cut import Cut
 
-from foldformer.data.audio import load_audio
+from foldformer.data.audio import load_audio, resample
 from foldformer.data.cuts import (
     check_cut,
     language_of,
@@ -170,3 +170,12 @@ def test_a_damaged_line_is_named_by_its_number(manifest: Path, tmp_path: Path) -
     (tmp_path / "key.jsonl").write_text("\n".join([lines[0], json.dumps(broken)]))
     with pytest.raises(InputError, match=r"key\.jsonl, line 2: is not a cut"):
         list(read_cuts(tmp_path / "key.jsonl"))
+
+
+def test_a_manifest_may_resample_its_recordings(manifest: Path, tmp_path: Path) -> None:
+    CutSet([cut.resample(16000) for cut in read_cuts(manifest)]).to_file(tmp_path / "c.jsonl")
+    for cut, original in zip(read_cuts(tmp_path / "c.jsonl"), read_cuts(manifest), strict=True):
+        samples, expected = samples_of(cut), resample(samples_of(original), 8000, 16000)
+        assert len(samples) == len(expected)
+        error = samples[200:-200] - expected[200:-200]  # the filters differ at the ends
+        assert np.mean(error**2) < 1e-3 * np.mean(expected**2)

@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import shutil
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from lhotse import CutSet
 
 from foldformer.data.augmentation import AugmentationSpec
 from foldformer.data.batches import Batch, eval_loader, texts_of
+from foldformer.data.cuts import read_cuts
 from foldformer.data.tokens import Tokens, TokensSpec
 from foldformer.data.training import DataSpec, TrainLoader
 from foldformer.errors import InputError, SpecError
@@ -210,13 +212,50 @@ def test_utterances_left_out_are_reported(
     with caplog.at_level(logging.WARNING):
         names = rows(epoch_of(0, spec, tokens)).keys()
     assert names == {f"u{i}" for i in range(1, 11)}  # u0 lasts 0.5 s, u11 3.25 s
-    assert "2 of 12 cuts are left out" in caplog.text
+    assert (
+        "left out 2 of 12 cuts: each lasts less than 0.6 s or more than 3 s: u0, u11" in caplog.text
+    )
+
+
+def test_texts_that_ctc_cannot_write_are_left_out(
+    manifest: Path, tmp_path: Path, tokens: Tokens, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(manifest.parent / "audio", tmp_path / "audio")
+    cuts = list(read_cuts(manifest))[:5]
+    # 0.5, 0.75, ..., 1.5 s: 10, 15, ..., 30 frames at the highest speed. Equal letters want a
+    # blank between them: ten letters o take 19 frames, eleven take 21, twelve 23.
+    texts = ["ten one te", "ten one ten", "o" * 10, "o" * 12, "o"]
+    for cut, text in zip(cuts, texts, strict=True):
+        cut.supervisions[0].text = text
+    CutSet(cuts).to_file(tmp_path / "cuts.jsonl")
+    augmentation = AugmentationSpec(speed=(0.8, 1.25))
+    with caplog.at_level(logging.WARNING):
+        batches = epoch_of(0, spec_of(tmp_path / "cuts.jsonl", augmentation=augmentation), tokens)
+    assert rows(batches).keys() == {"u0", "u1", "u2", "u3", "u4"}
+    for batch in batches:
+        losses = torch.nn.functional.ctc_loss(
+            torch.zeros(int(batch.feature_lengths.max()) // 4, len(batch.ids), 40).log_softmax(-1),
+            batch.targets,
+            batch.feature_lengths // 4,
+            batch.target_lengths,
+            reduction="none",
+        )
+        assert losses.isfinite().all()
+    assert not caplog.records
+    cuts[1].supervisions[0].text, cuts[2].supervisions[0].text = "ten one ten nine", "o" * 11
+    CutSet(cuts).to_file(tmp_path / "more.jsonl")
+    with caplog.at_level(logging.WARNING):
+        spec = spec_of(tmp_path / "more.jsonl", augmentation=augmentation)
+        for epoch_spec in (spec, dataclasses.replace(spec, ascending_epochs=1)):
+            assert rows(epoch_of(0, epoch_spec, tokens)).keys() == {"u0", "u3", "u4"}
+    assert "left out 2 of 5 cuts: each has more tokens" in caplog.text
+    assert "highest speed: u1, u2" in caplog.text
 
 
 def test_mistakes_are_found_before_the_first_batch(manifest: Path, tokens: Tokens) -> None:
     with pytest.raises(InputError, match=r"cut 'u0': .*did you mean 'translation_ru'"):
         TrainLoader(spec_of(manifest, text="translation_rus"), tokens, seed=0)
-    with pytest.raises(InputError, match=r"none of its 12 cuts lasts from 5.0 to 6.0 s"):
+    with pytest.raises(InputError, match=r"none of its 12 cuts can be used: 12 because .* 5 s or"):
         TrainLoader(spec_of(manifest, min_utterance=5.0, max_utterance=6.0), tokens, seed=0)
     with pytest.raises(InputError, match="no such file"):
         TrainLoader(spec_of(manifest, Path("missing.jsonl")), tokens, seed=0)

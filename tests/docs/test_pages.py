@@ -61,7 +61,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         save_model(folder, model, ModelConfig(model=model.spec))
         tokens.save(folder)
     (tmp_path / "demo" / "recordings").mkdir()
-    write_recording(tmp_path / "demo" / "recordings" / "1.wav")
+    write_recording(tmp_path / "demo" / "recordings" / "it-date.flac")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -36,7 +36,7 @@ def built(dtype: torch.dtype = torch.float64, **changes: Any) -> Encoder:
     for name, parameter in encoder.named_parameters():
         if name.endswith(("up", "diagonal", "bias", "shift")):
             torch.nn.init.normal_(parameter, std=0.3)
-    encoder.subsampling.set_statistics(torch.randn(5), torch.rand(5) + 0.5)
+    encoder.subsampling.set_statistics(torch.randn(5), 1.5)
     return encoder.requires_grad_(False)
 
 

@@ -3,8 +3,12 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+
+from foldformer.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +40,14 @@ def run(args: argparse.Namespace) -> None:
     from foldformer.decode.recognizer import Recognizer
     from foldformer.report.scores import score_table, scores_of
 
-    chunk = encoder_frames(args.chunk) if args.chunk else None
+    chunk = None if args.chunk is None else encoder_frames(args.chunk)
     recognizer = Recognizer.load(args.model, args.head, args.beam)
-    evaluated = evaluate(recognizer, args.manifest, chunk, args.text, _count_on_stderr)
-    if args.output:
-        lines = (json.dumps(asdict(each), ensure_ascii=False) for each in evaluated.utterances)
-        args.output.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with _whole_file(args.output) as output:
+        evaluated = evaluate(recognizer, args.manifest, chunk, args.text, _count_on_stderr)
+        _count_on_stderr(None)
+        if output is not None:
+            lines = (json.dumps(asdict(each), ensure_ascii=False) for each in evaluated.utterances)
+            output.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     scores = scores_of(evaluated)
     if args.json:
         print(json.dumps(scores, ensure_ascii=False, indent=2))
@@ -49,6 +55,22 @@ def run(args: argparse.Namespace) -> None:
         print(score_table(scores))
 
 
-def _count_on_stderr(done: int) -> None:
+@contextmanager
+def _whole_file(path: Path | None) -> Iterator[Path | None]:
+    """Where to write what shall stand at `path` when all went well; fails now if it never can."""
+    if path is None:
+        yield None
+        return
+    from foldformer.checkpoint import complete_files
+
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; --output names a file")
+    with complete_files(path.parent) as beside:
+        yield beside / path.name
+
+
+def _count_on_stderr(done: int | None) -> None:
+    """Show how many utterances are done; None clears the line."""
     if sys.stderr.isatty():
-        print(f"\r{done} utterances", end="", file=sys.stderr, flush=True)
+        line = "\r\x1b[K" if done is None else f"\r{done} utterances"
+        print(line, end="", file=sys.stderr, flush=True)

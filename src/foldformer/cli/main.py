@@ -4,12 +4,13 @@ import argparse
 import importlib
 import logging
 import pkgutil
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from foldformer import cli
-from foldformer.errors import FoldformerError, MissingExtraError
+from foldformer.errors import FoldformerError, MissingExtraError, Stopped
 
 # Top-level module of an optional dependency -> (package to name, extra that brings it).
 _EXTRAS = {
@@ -40,7 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
             continue
         module = importlib.import_module(f"{cli.__name__}.{info.name}")
         summary = (module.__doc__ or "").strip().splitlines()[0]
-        verb = verbs.add_parser(info.name, help=summary, description=summary)
+        verb = verbs.add_parser(info.name, help=summary, description=summary, allow_abbrev=False)
+        verb.set_defaults(run=module.run, takes_settings=False)
         verb.add_argument(
             "--debug",
             action="store_true",
@@ -48,13 +50,16 @@ def build_parser() -> argparse.ArgumentParser:
             help="show tracebacks and debug messages",
         )
         module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, or 2 for what the user can mend."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, settings = parser.parse_known_args(argv)
+    if settings and not args.takes_settings:
+        parser.error(f"unknown arguments: {' '.join(settings)}")
+    args.settings = settings
     logging.basicConfig(
         level=logging.DEBUG if args.debug else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
@@ -70,17 +75,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug or not package:
             raise
         return _complain(str(MissingExtraError(package, extra)))
-    except KeyboardInterrupt:
-        return _complain("interrupted", code=130)
     except BrokenPipeError:  # `foldformer ... | head`
         sys.stderr.close()
         return 1
+    except OSError as error:  # a full disk, a file without permission, ...
+        if args.debug or not error.filename:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}")
+    except Stopped as stop:
+        print(f"foldformer: {stop}", file=sys.stderr)
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        print("foldformer: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     return code or 0
 
 
-def _complain(message: str, code: int = 2) -> int:
+def _complain(message: str) -> int:
     print(f"foldformer: error: {message}", file=sys.stderr)
-    return code
+    return 2
 
 
 if __name__ == "__main__":

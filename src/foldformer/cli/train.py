@@ -14,12 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", type=Path, metavar="CONFIG.yaml", help="what to train, and on what"
     )
-    parser.add_argument(
-        "settings",
-        nargs=argparse.REMAINDER,
-        metavar="--key value",
-        help="set a key over the file, as in --training.steps 2000",
-    )
+    parser.usage = "%(prog)s CONFIG.yaml [--key value ...]"
+    parser.epilog = "--key value sets a key over the file, as in --training.steps 2000"
+    parser.set_defaults(takes_settings=True)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,8 +5,12 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foldformer.errors import InputError
+
+if TYPE_CHECKING:
+    from foldformer.decode.recognizer import Transcript
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--beam", type=int, default=1, metavar="N", help="hypotheses kept; default 1: greedy"
     )
     parser.add_argument(
+        "--num-best",
+        type=int,
+        metavar="N",
+        help="write the N best hypotheses with their scores, of at least as large a beam",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="a JSON object a line, with the times of the tokens"
     )
 
@@ -32,20 +42,29 @@ def run(args: argparse.Namespace) -> int:
     from foldformer.data.durations import encoder_frames
     from foldformer.decode.recognizer import Recognizer
 
-    chunk = encoder_frames(args.chunk) if args.chunk else None
-    recognizer = Recognizer.load(args.model, args.head, args.beam)
+    chunk = None if args.chunk is None else encoder_frames(args.chunk)
+    recognizer = Recognizer.load(args.model, args.head, args.beam, args.num_best or 1)
     code = 0
     for file in args.files:
         try:
-            transcript = recognizer.transcribe(file, chunk=chunk)
+            found = recognizer.alternatives(file, chunk=chunk)
         except InputError as error:
             print(f"foldformer: error: {error}", file=sys.stderr)
             code = 2
             continue
-        if args.json:
-            print(json.dumps({"file": file, **asdict(transcript)}, ensure_ascii=False), flush=True)
-        elif len(args.files) > 1:
-            print(f"{file}\t{transcript.text}", flush=True)
-        else:
-            print(transcript.text, flush=True)
+        for line in _lines(file, found, args):
+            print(line, flush=True)
     return code
+
+
+def _lines(file: str, found: list["Transcript"], args: argparse.Namespace) -> list[str]:
+    """What is printed of one file."""
+    if args.json:
+        best: dict[str, object] = {"file": file, **asdict(found[0])}
+        if args.num_best:
+            best["alternatives"] = [asdict(transcript) for transcript in found]
+        return [json.dumps(best, ensure_ascii=False)]
+    name = f"{file}\t" if len(args.files) > 1 else ""
+    if args.num_best:
+        return [f"{name}{transcript.score:.3f}\t{transcript.text}" for transcript in found]
+    return [name + found[0].text]

@@ -2,28 +2,30 @@
 
 The generator is made from the seed, the epoch and the cut's id, and nothing else: two runs with
 the same seed hear the same sounds, whatever model they train and however many processes share
-the work.
+the work. Speed, noise and masks are Lhotse's.
 """
 
+import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+import soundfile
+import torch
+from lhotse import Recording
 from lhotse.cut import Cut
+from lhotse.dataset import SpecAugment
 
 from foldformer.data.audio import SAMPLING_RATE, Samples, resample
-from foldformer.data.cuts import samples_of
-from foldformer.data.features import Features, fbank
+from foldformer.data.cuts import files_of, samples_of
+from foldformer.data.features import FLOOR, NUM_MELS, Features, fbank
 from foldformer.errors import SpecError
 from foldformer.spec import Spec
 
-NUM_COLOURS = 5
-"""Colours of generated noise, from white to brown."""
-
-_NOISE_LOOP = 2**18  # samples
-_LOWEST_NOISE = 20 * _NOISE_LOOP // SAMPLING_RATE  # bin of 20 Hz; below, the power is constant
+_NOISE = 2**18  # samples, 16 s
+_LOWEST_NOISE = 20 * _NOISE // SAMPLING_RATE  # bin of 20 Hz; below, the power is constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class MaskSpec(Spec):
     """The most stretches of time that are masked in an utterance."""
 
     max_time_mask: int = 100
-    """The longest stretch, in frames of 10 ms."""
+    """Longer than any stretch, in frames of 10 ms."""
 
     max_time_fraction: float = 0.15
     """The most of an utterance that all stretches together may mask."""
@@ -43,14 +45,17 @@ class MaskSpec(Spec):
     """Number of bands of frequency that are masked."""
 
     max_frequency_mask: int = 27
-    """The widest band, in mel bins of 80."""
+    """Wider than any band, in mel bins of 80."""
 
     def __post_init__(self) -> None:
-        for name in ("time_masks", "max_time_mask", "frequency_masks", "max_frequency_mask"):
-            if getattr(self, name) < 0:
-                raise SpecError(f"{name}: {getattr(self, name)}; must not be negative")
-        if not 0 <= self.max_time_fraction < 1:
-            raise SpecError(f"max_time_fraction: {self.max_time_fraction}; must be in [0, 1)")
+        least = {"time_masks": 1, "max_time_mask": 2, "frequency_masks": 1, "max_frequency_mask": 2}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise SpecError(f"{name}: {getattr(self, name)}; must be at least {value}")
+        if self.max_frequency_mask > NUM_MELS:
+            raise SpecError(f"max_frequency_mask: {self.max_frequency_mask}; at most {NUM_MELS}")
+        if not 0 < self.max_time_fraction < 1:
+            raise SpecError(f"max_time_fraction: {self.max_time_fraction}; must be in (0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +77,8 @@ class AugmentationSpec(Spec):
     noise: str | None = None
     """A manifest of cuts with noise; without it the noise is generated, from white to brown."""
 
-    masks: MaskSpec = field(default_factory=MaskSpec)
-    """Masked stretches of time and bands of frequency."""
+    masks: MaskSpec | None = field(default_factory=MaskSpec)
+    """Masked stretches of time and bands of frequency; none if null."""
 
     def __post_init__(self) -> None:
         if not self.speed or any(not 0.5 <= factor <= 2 for factor in self.speed):
@@ -91,59 +96,87 @@ def generator(seed: int, epoch: int, cut_id: str) -> np.random.Generator:
     return np.random.default_rng([seed, epoch, zlib.crc32(cut_id.encode())])
 
 
-def coloured_noise(size: int, colour: int, rng: np.random.Generator) -> Samples:
-    """Noise (N,) of unit power; its power falls as 1 / frequency^(colour / 2), colour 0 to 4.
+@lru_cache(maxsize=1)
+def generated_noises() -> tuple[Cut, ...]:
+    """Cuts of noise, 16 s each, from white to brown; their ends meet their beginnings.
 
-    0 is white, 2 pink, 4 brown. It is a random part of a loop of 16 s: making it anew each time
-    would cost more than the features.
+    The power falls as 1 / frequency^n, n = 0, 0.5, ..., 2.
     """
-    loop = _noise_loop(colour)
-    start = int(rng.integers(len(loop)))
-    return np.take(loop, np.arange(start, start + size), mode="wrap")
+    return tuple(_coloured_noise(index / 2) for index in range(5))
 
 
-@lru_cache(maxsize=NUM_COLOURS)
-def _noise_loop(colour: int) -> Samples:
-    rng = np.random.default_rng(colour)
-    bins = _NOISE_LOOP // 2 + 1
+def _coloured_noise(fall: float) -> Cut:
+    rng = np.random.default_rng(round(2 * fall))
+    bins = _NOISE // 2 + 1
     spectrum = rng.standard_normal(bins) + 1j * rng.standard_normal(bins)
-    spectrum *= np.maximum(np.arange(bins), _LOWEST_NOISE) ** (-colour / 4)
+    spectrum *= np.maximum(np.arange(bins), _LOWEST_NOISE) ** (-fall / 2)
     spectrum[0] = 0
-    noise = np.fft.irfft(spectrum, _NOISE_LOOP)  # its end meets its beginning
-    unit: Samples = (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
-    return unit
+    noise = np.fft.irfft(spectrum, _NOISE)
+    written = io.BytesIO()
+    soundfile.write(written, noise / np.abs(noise).max(), SAMPLING_RATE, format="WAV")
+    return Recording.from_bytes(written.getvalue(), f"noise-{fall}").to_cut()
 
 
-def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
-    """Samples + noise (N,), the noise so loud that its power is `snr_db` below the samples'."""
-    power, noise_power = float(np.mean(samples**2)), float(np.mean(noise**2))
-    if noise_power == 0:
-        return samples
-    scale = np.sqrt(power / noise_power) * 10 ** (-snr_db / 20)
-    return samples + np.float32(scale) * noise
+def with_noise(cut: Cut, noises: Sequence[Cut], snr_db: float, rng: np.random.Generator) -> Cut:
+    """The cut mixed with a random part of one of the noises, `snr_db` softer than the cut.
+
+    Noise that is shorter than the cut is repeated.
+    """
+    noise = noises[int(rng.integers(len(noises)))]
+    if noise.sampling_rate != cut.sampling_rate:
+        noise = noise.resample(cut.sampling_rate)
+    while noise.duration < cut.duration:
+        noise = noise.append(noise)
+    offset = rng.uniform(0, noise.duration - cut.duration)
+    noise = noise.truncate(offset=offset, duration=cut.duration)
+    return cut.mix(noise, snr=snr_db, preserve_id="left")
 
 
 def mask(features: Features, spec: MaskSpec, rng: np.random.Generator) -> Features:
     """Features (T, 80) with random stretches of time and bands of frequency set to their mean."""
-    masked = features.copy()
-    mean = features.mean()
-    for _ in range(spec.frequency_masks):
-        start, end = _stretch(features.shape[1], spec.max_frequency_mask, rng)
-        masked[:, start:end] = mean
-    budget = spec.max_time_fraction * len(features)
-    if spec.time_masks and spec.max_time_mask:
-        # As many stretches as it takes to spend the budget on long ones (as Lhotse does).
-        count = min(spec.time_masks, int(np.ceil(budget / spec.max_time_mask)))
-        for _ in range(count):
-            start, end = _stretch(len(features), min(spec.max_time_mask, int(budget / count)), rng)
-            masked[start:end] = mean
+    if spec.max_time_fraction * len(features) < 1:
+        return features  # Lhotse fails if it may not mask a single frame
+    transform = SpecAugment(
+        time_warp_factor=None,
+        num_feature_masks=spec.frequency_masks,
+        features_mask_size=spec.max_frequency_mask,
+        num_frame_masks=spec.time_masks,
+        frames_mask_size=spec.max_time_mask,
+        max_frames_mask_fraction=spec.max_time_fraction,
+        p=1.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
+        masked: Features = transform(torch.from_numpy(features)[None])[0].numpy()
     return masked
 
 
-def _stretch(size: int, longest: int, rng: np.random.Generator) -> tuple[int, int]:
-    width = int(rng.integers(0, min(longest, size) + 1))
-    start = int(rng.integers(0, size - width + 1))
-    return start, start + width
+class FeatureCache:
+    """Features (T, 80) of cuts at each speed, computed once, as long as there is room.
+
+    What comes when it is full is computed every time: that finds more than forgetting the oldest,
+    since an epoch asks for every utterance once.
+
+    Args:
+        max_bytes: memory for features; 0 keeps none.
+    """
+
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._room = max_bytes
+        self._kept: dict[tuple[object, ...], Features] = {}
+
+    def features(self, cut: Cut, speed: float) -> Features:
+        """The features of a cut at a speed; not to be written into."""
+        # Two manifests may have the same ids, but hardly with the same recordings too.
+        files = tuple(map(str, files_of(cut)))
+        key = (cut.id, cut.duration, files, speed)
+        found = self._kept.get(key)
+        if found is None:
+            found = fbank(_at_16k(_at_speed(cut, speed)))
+            if files and found.nbytes <= self._room:
+                self._room -= found.nbytes
+                self._kept[key] = found
+        return found
 
 
 def features_of(
@@ -151,34 +184,39 @@ def features_of(
     augmentation: AugmentationSpec | None,
     rng: np.random.Generator,
     noises: Sequence[Cut] = (),
+    cache: FeatureCache | None = None,
 ) -> Features:
     """The features (T, 80) of one cut, augmented in the way that `rng` draws.
 
-    A change of speed is a resampling as if the recording had another rate, so that it and the
-    way to 16 kHz are one step.
+    Gain is a constant that is added to the features. That is exact but for the floor of an
+    energy, which is below all but digital silence.
+
+    Args:
+        cut: the utterance.
+        augmentation: what is done to it; None leaves it as it is.
+        rng: the source of all choices, see `generator`.
+        noises: cuts to take noise from; the generated ones if there are none.
+        cache: keeps features without noise, so that they need not be computed in every epoch.
     """
-    speed = 1.0 if augmentation is None else float(rng.choice(augmentation.speed))
-    samples = _at_16k(cut, speed)
+    cache = cache or FeatureCache()
     if augmentation is None:
-        return fbank(samples)
+        return cache.features(cut, 1.0)
+    speed = float(rng.choice(augmentation.speed))
     if rng.random() < augmentation.noise_probability:
-        noise = _noise(len(samples), noises, rng)
-        samples = add_noise(samples, noise, rng.uniform(*augmentation.noise_snr_db))
-    gain = rng.uniform(-augmentation.gain_db, augmentation.gain_db)
-    features = fbank(samples * np.float32(10 ** (gain / 20)))
-    return mask(features, augmentation.masks, rng)
+        snr_db = rng.uniform(*augmentation.noise_snr_db)
+        noisy = with_noise(_at_speed(cut, speed), noises or generated_noises(), snr_db, rng)
+        features = fbank(_at_16k(noisy))
+    else:
+        features = cache.features(cut, speed)
+    gain_db = rng.uniform(-augmentation.gain_db, augmentation.gain_db)
+    features = np.maximum(features + np.float32(gain_db * np.log(10) / 10), np.float32(FLOOR))
+    return mask(features, augmentation.masks, rng) if augmentation.masks else features
 
 
-def _noise(size: int, noises: Sequence[Cut], rng: np.random.Generator) -> Samples:
-    if not noises:
-        return coloured_noise(size, int(rng.integers(NUM_COLOURS)), rng)
-    cut = noises[int(rng.integers(len(noises)))]
-    seconds = size / SAMPLING_RATE
-    if cut.duration > seconds:
-        cut = cut.truncate(offset=rng.uniform(0, cut.duration - seconds), duration=seconds)
-    return np.resize(_at_16k(cut), size)
+def _at_speed(cut: Cut, speed: float) -> Cut:
+    return cut if speed == 1 else cut.perturb_speed(speed, affix_id=False)
 
 
-def _at_16k(cut: Cut, speed: float = 1.0) -> Samples:
-    samples, rate = samples_of(cut), round(cut.sampling_rate * speed)
+def _at_16k(cut: Cut) -> Samples:
+    samples, rate = samples_of(cut), cut.sampling_rate
     return samples if rate == SAMPLING_RATE else resample(samples, rate, SAMPLING_RATE)

@@ -11,7 +11,12 @@ from lhotse.dataset import SimpleCutSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from foldformer.data.augmentation import AugmentationSpec, features_of, generator
+from foldformer.data.augmentation import (
+    AugmentationSpec,
+    FeatureCache,
+    features_of,
+    generator,
+)
 from foldformer.data.cuts import check_cut, language_of, read_cuts, text_of
 from foldformer.data.features import FRAME_SHIFT, PADDING, Features
 from foldformer.data.tokens import Tokens
@@ -73,7 +78,10 @@ class Utterances(Dataset[Batch]):
     """What is done to the utterances; nothing at all if None."""
 
     noises: Sequence[Cut] = ()
-    """Cuts that the augmentation takes noise from; empty means that it makes the noise."""
+    """Cuts that the augmentation takes noise from; the generated ones if there are none."""
+
+    cache: FeatureCache | None = None
+    """Keeps features from one epoch to the next."""
 
     seed: int = 0
     """Of the augmentation, as `generator` takes it."""
@@ -105,7 +113,7 @@ class Utterances(Dataset[Batch]):
 
     def _features(self, cut: Cut) -> Features:
         rng = generator(self.seed, self.epoch, cut.id)
-        return features_of(cut, self.augmentation, rng, self.noises)
+        return features_of(cut, self.augmentation, rng, self.noises, self.cache)
 
 
 def eval_loader(

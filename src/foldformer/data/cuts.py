@@ -76,7 +76,7 @@ def check_cut(cut: Cut, field: str) -> None:
     text_of(cut, field)
     if not cut.has_recording:
         raise InputError(f"cut {cut.id!r}: has no recording; expected one with audio")
-    for path in _files_of(cut):
+    for path in files_of(cut):
         if not path.exists():
             raise InputError(
                 f"cut {cut.id!r}: its recording {path} does not exist, neither from the current "
@@ -89,7 +89,7 @@ def _found_from(cut: Cut, folder: Path) -> Cut:
     if isinstance(cut, MixedCut):
         tracks = [fastcopy(track, cut=_found_from(track.cut, folder)) for track in cut.tracks]
         return fastcopy(cut, tracks=tracks)
-    if any(not path.exists() and (folder / path).exists() for path in _files_of(cut)):
+    if any(not path.exists() and (folder / path).exists() for path in files_of(cut)):
         return cut.with_recording_path_prefix(folder)
     return cut
 
@@ -137,7 +137,7 @@ def samples_of(cut: Cut) -> Samples:
     try:
         samples = cut.load_audio()
     except Exception as error:
-        files = ", ".join(map(str, _files_of(cut))) or "no file"
+        files = ", ".join(map(str, files_of(cut))) or "no file"
         raise InputError(
             f"cut {cut.id!r}: its recording ({files}) cannot be read "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
@@ -149,10 +149,11 @@ def samples_of(cut: Cut) -> Samples:
     return mono
 
 
-def _files_of(cut: Cut) -> Iterator[Path]:
+def files_of(cut: Cut) -> Iterator[Path]:
+    """The files that the recordings of a cut are read from."""
     if isinstance(cut, MixedCut):
         for track in cut.tracks:
-            yield from _files_of(track.cut)
+            yield from files_of(track.cut)
     elif isinstance(cut, DataCut) and cut.has_recording:
         yield from (
             Path(source.source) for source in cut.recording.sources if source.type == "file"

@@ -99,6 +99,9 @@ class CtcBeamSearch(Search[tuple[Tensor, ...]]):
         return ctc_beam(log_probs, lengths, self.beam_size, self.num_best)[0]
 
 
+_IMPOSSIBLE = -1e30
+
+
 @torch.no_grad()
 def ctc_beam(
     log_probs: Tensor, lengths: Tensor, beam_size: int = 10, num_best: int = 1
@@ -135,13 +138,14 @@ def ctc_beam(
         criterion_type=flashlight.CriterionType.CTC,
     )
     decoder = flashlight.LexiconFreeDecoder(options, flashlight.ZeroLM(), BLANK, BLANK, [])
-    log_probs = log_probs.float().cpu().contiguous()
+    # Two impossible paths add up to NaN in flashlight, which spoils the order of all others.
+    log_probs = log_probs.float().cpu().clamp(min=_IMPOSSIBLE).contiguous()
     results = []
     for rows, length in zip(log_probs, lengths.tolist(), strict=True):
         found = [
             _from_path(result.tokens[1:-1], result.score)  # flashlight adds a frame at both ends
             for result in decoder.decode(rows.data_ptr(), length, rows.shape[-1])
-            if result.score > -torch.inf
+            if result.score > _IMPOSSIBLE / 2
         ]
         results.append(sorted(found, key=lambda h: h.score, reverse=True)[:num_best])
     return results

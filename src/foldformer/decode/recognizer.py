@@ -31,7 +31,7 @@ class Transcript:
         text: the words.
         tokens: the pieces they were written with.
         times: seconds from the start of the recording at which each piece was decided.
-        score: log-probability of the search's best hypothesis, in nats.
+        score: log-probability of the hypothesis as the search has summed it, in nats.
     """
 
     text: str
@@ -54,6 +54,7 @@ class Recognizer:
         config: ModelConfig,
         head: str | None = None,
         beam: int = 1,
+        num_best: int = 1,
     ) -> None:
         """Bring together what a model folder holds.
 
@@ -63,19 +64,22 @@ class Recognizer:
             config: what it was trained for.
             head: the kind of head to decode; the first of the model unless given.
             beam: hypotheses kept by the search; 1 is greedy.
+            num_best: of them, those that `alternatives` returns at most.
         """
         self.model = model
         self.tokens = tokens
         self.config = config
-        self.search: Search[Any] = choose_search(model, head, beam)
+        self.search: Search[Any] = choose_search(model, head, beam, num_best)
 
     @classmethod
-    def load(cls, folder: str | Path, head: str | None = None, beam: int = 1) -> "Recognizer":
-        """The recogniser in a model folder.
+    def load(
+        cls, folder: str | Path, head: str | None = None, beam: int = 1, num_best: int = 1
+    ) -> "Recognizer":
+        """The recogniser in a model folder; `head`, `beam` and `num_best` as for `__init__`.
 
         Raises:
             InputError: the folder is incomplete or damaged.
-            SpecError: it has no such head.
+            SpecError: it has no such head, or the beam is smaller than `num_best`.
         """
         folder = Path(folder)
         model, config = load_model(folder)
@@ -85,12 +89,18 @@ class Recognizer:
                 f"{folder / 'tokens.txt'}: has {tokens.vocab_size} tokens, but the model was "
                 f"trained with {model.spec.vocab_size}; it belongs to another model"
             )
-        return cls(model, tokens, config, head, beam)
+        return cls(model, tokens, config, head, beam, num_best)
 
     def transcribe(
         self, audio: Audio, sampling_rate: int | None = None, chunk: int | None = None
     ) -> Transcript:
-        """Write down one recording.
+        """Write down one recording: the best of `alternatives`, with the same arguments."""
+        return self.alternatives(audio, sampling_rate, chunk)[0]
+
+    def alternatives(
+        self, audio: Audio, sampling_rate: int | None = None, chunk: int | None = None
+    ) -> list[Transcript]:
+        """What one recording may say, best first: `num_best` transcripts at most.
 
         Args:
             audio: a path or file object of any format that libsndfile reads, or samples: (N,) or
@@ -110,7 +120,7 @@ class Recognizer:
             samples = load_audio(audio)
         features = torch.from_numpy(fbank(samples, SAMPLING_RATE))[None]
         lengths = torch.tensor([features.shape[1]])
-        return self.transcript(self.decode(features, lengths, chunk)[0][0])
+        return [self.transcript(each) for each in self.decode(features, lengths, chunk)[0]]
 
     def stream(self, chunk: int = 8, left_context: int | None = None) -> Stream[Transcript]:
         """A stream that hears `chunk` encoder frames (40 ms) at a time, 320 ms by default."""

@@ -56,12 +56,23 @@ class Stream(Generic[Result]):
         """Hear the next samples (N,), of any number, and return the result so far.
 
         Raises:
-            InputError: samples that are not numbers, or a sampling rate that changed on the way.
+            InputError: samples that are no finite numbers, or a sampling rate that is not positive
+                or changed on the way; the stream is then as it was before.
             ValueError: the stream was finished before.
         """
         if self._finished:
             raise ValueError("the stream is finished; begin another one")
-        self._hear(self._resampled(mono_floats(samples), sampling_rate, last=False))
+        if self._rate not in (None, sampling_rate):
+            raise InputError(
+                f"sampling_rate: the stream began at {self._rate} Hz, now {sampling_rate} Hz"
+            )
+        if not sampling_rate > 0:
+            raise InputError(f"sampling_rate: expected a positive number, got {sampling_rate}")
+        mono = mono_floats(samples)
+        if not np.isfinite(mono).all():  # it would stay in the resampler and the encoder
+            raise InputError("the stream holds NaN or infinite samples; expected finite numbers")
+        self._rate = sampling_rate
+        self._hear(self._resampled(mono, sampling_rate, last=False))
         return self.result
 
     def finish(self) -> Result:
@@ -77,9 +88,6 @@ class Stream(Generic[Result]):
     def _resampled(
         self, samples: NDArray[np.float32], rate: int, last: bool
     ) -> NDArray[np.float32]:
-        if self._rate not in (None, rate):
-            raise InputError(f"sampling_rate: the stream began at {self._rate} Hz, now {rate} Hz")
-        self._rate = rate
         if rate == SAMPLING_RATE:
             return samples
         if self._resampler is None:

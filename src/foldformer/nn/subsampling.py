@@ -15,35 +15,37 @@ FACTOR = 4
 
 
 class Subsampling(nn.Module):
-    """Two convolutions over time of width 3 and stride 2, each with a GELU, as in Whisper's stem.
+    """Two convolutions over time of stride 2, each with a GELU, as in Whisper's stem.
 
-    Each sees one frame to its left and none beyond its own pair, so that encoder frame t depends
-    on feature frames 4t-3 .. 4t+3 and is complete as soon as they are there: a stream needs no
-    look-ahead and remembers one frame before each convolution. Features that do not fill a last
-    group of 4 are left out: T' = T // 4.
+    Each sees `kernel` - 2 frames to its left and none beyond its own pair, so that encoder frame t
+    is complete as soon as feature frame 4t+3 is there: a stream needs no look-ahead, and remembers
+    `kernel` - 2 frames before each convolution. Encoder frame t begins at feature frame
+    4t - 3 (`kernel` - 2). Features that do not fill a last group of 4 are left out: T' = T // 4.
     """
 
-    def __init__(self, num_mels: int, channels: int, d_model: int) -> None:
+    def __init__(self, num_mels: int, channels: int, kernel: int, d_model: int) -> None:
         super().__init__()
+        self.remembered = kernel - 2
         self.register_buffer("mean", torch.zeros(num_mels))
-        self.register_buffer("scale", torch.ones(num_mels))
+        self.register_buffer("deviation", torch.ones(()))
         self.mean: Tensor
-        self.scale: Tensor
-        self.first = nn.Conv1d(num_mels, channels, kernel_size=3, stride=2)
-        self.second = nn.Conv1d(channels, d_model, kernel_size=3, stride=2)
+        self.deviation: Tensor
+        self.first = nn.Conv1d(num_mels, channels, kernel_size=kernel, stride=2)
+        self.second = nn.Conv1d(channels, d_model, kernel_size=kernel, stride=2)
 
     @torch.no_grad()
-    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Normalise features by their mean and standard deviation over training data, each (F,)."""
+    def set_statistics(self, mean: Tensor, deviation: float) -> None:
+        """Normalise features by their mean (F,) and one standard deviation over training data."""
         self.mean.copy_(mean)
-        self.scale.copy_(1 / deviation.clamp(min=1e-3))
+        self.deviation.fill_(max(deviation, 1e-3))
 
     def init_state(self, batch: int) -> State:
-        """The normalised feature frame (B, F, 1) and the first map (B, C, 1) before the stream."""
+        """What stands before the stream: normalised features (B, F, kernel - 2) and the first map
+        (B, C, kernel - 2)."""
         zeros = self.first.weight.new_zeros
         return (
-            zeros(batch, self.first.in_channels, 1),
-            zeros(batch, self.second.in_channels, 1),
+            zeros(batch, self.first.in_channels, self.remembered),
+            zeros(batch, self.second.in_channels, self.remembered),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -53,10 +55,13 @@ class Subsampling(nn.Module):
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """A piece (B, T, F) of a stream, T a multiple of 4 -> (B, T / 4, D) and the next state."""
         frames = features.shape[1] // FACTOR * FACTOR
-        x = ((features[:, :frames] - self.mean) * self.scale).transpose(1, 2)
-        hidden = F.gelu(self.first(torch.cat([state[0].to(x.dtype), x], dim=2)))
-        y = F.gelu(self.second(torch.cat([state[1].to(hidden.dtype), hidden], dim=2)))
-        return y.transpose(1, 2), (x[:, :, -1:], hidden[:, :, -1:])
+        x = ((features[:, :frames] - self.mean) / self.deviation).transpose(1, 2)
+        x = torch.cat([state[0].to(x.dtype), x], dim=2)
+        hidden = F.gelu(self.first(x))
+        hidden = torch.cat([state[1].to(hidden.dtype), hidden], dim=2)
+        y = F.gelu(self.second(hidden))
+        kept = x.shape[2] - self.remembered, hidden.shape[2] - self.remembered
+        return y.transpose(1, 2), (x[:, :, kept[0] :], hidden[:, :, kept[1] :])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +72,16 @@ class SubsamplingSpec(Spec):
     """Features a frame, F."""
     channels: int = 128
     """Channels between the two convolutions, C."""
+    kernel: int = 3
+    """Frames that each convolution sees; more hear more of what came before."""
 
     def __post_init__(self) -> None:
         for name in ("num_mels", "channels"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+        if self.kernel < 2:
+            raise SpecError(f"kernel: expected 2 or more, got {self.kernel}")
 
     def build(self, d_model: int) -> Subsampling:
         """The module with outputs of width `d_model`."""
-        return Subsampling(self.num_mels, self.channels, d_model)
+        return Subsampling(self.num_mels, self.channels, self.kernel, d_model)

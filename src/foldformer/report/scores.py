@@ -43,27 +43,29 @@ def _scores(utterances: list[Utterance]) -> dict[str, Any]:
 
 
 def score_table(scores: dict[str, Any]) -> str:
-    """The scores as a table of at most 80 columns, with sacreBLEU's signatures below."""
-    names = ("wer", "cer", "bleu", "chrf")
-    header = ["", "utt.", "WER %", "CER %", "BLEU", "chrF"]
-    rows = [header]
-    for group, values in scores["scores"].items():
-        cells = [_interval(values[name]) for name in names]
-        rows.append([group, str(values["utterances"]), *cells])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    everything = scores["scores"]["all"]
+    """The scores as two tables of at most 80 columns, with sacreBLEU's signatures below."""
+    groups = scores["scores"]
     speed = scores["audio_seconds"] / max(scores["seconds"], 1e-9)
     return "\n".join(
         [
-            *lines,
+            *_table(groups, {"wer": "WER %", "cer": "CER %"}),
             "",
-            "with 95 % bootstrap intervals over utterances",
-            f"BLEU {everything['bleu']['signature']}",
-            f"chrF {everything['chrf']['signature']}",
+            *_table(groups, {"bleu": "BLEU", "chrf": "chrF"}),
+            "",
+            "with 95 % bootstrap intervals over utterances; sacreBLEU's signatures:",
+            groups["all"]["bleu"]["signature"],
+            groups["all"]["chrf"]["signature"],
             f"{scores['audio_seconds'] / 60:.1f} minutes of speech, {speed:.0f} x real time",
         ]
     )
+
+
+def _table(groups: dict[str, Any], titles: dict[str, str]) -> list[str]:
+    rows = [["", "utt.", *titles.values()]]
+    for group, values in groups.items():
+        rows.append([group, str(values["utterances"]), *(_interval(values[n]) for n in titles)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
 
 
 def _interval(score: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What happens around the steps: the progress bar, validation scores, the model folder."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -12,11 +13,17 @@ from tqdm import tqdm
 
 from foldformer.data.training import TrainLoader
 from foldformer.decode.score import score_text, score_translation
+from foldformer.errors import SpecError
 from foldformer.train.module import TrainingModule
+
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class Progress(Callback):
-    """One bar over all steps: loss, audio hours a second, scores, time left."""
+    """One bar over all steps: time left, loss, hours of audio a second, scores.
+
+    It fits 80 columns for a hundred thousand steps in hours.
+    """
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -28,8 +35,7 @@ class Progress(Callback):
         self._bar = tqdm(
             total=self._steps,
             initial=trainer.global_step,
-            desc="training",
-            unit="step",
+            bar_format=_BAR,
             dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 15.0,
         )
@@ -50,11 +56,16 @@ class Progress(Callback):
         seconds = max(time.monotonic() - self._began[0], 1e-9)
         speed = (pl_module.audio_seconds - self._began[1]) / 3600 / seconds
         loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
-        shown = {"loss": f"{loss:.3f}", "audio": f"{speed:.4f}h/s"}
+        if math.isnan(loss):
+            raise SpecError(
+                f"training: the loss is no number any more after step {trainer.global_step}; "
+                "choose a lower learning_rate, a longer warmup or precision 32"
+            )
+        shown = [f"loss {loss:.4g}", f"{speed:.3g} h/s"]
         for name, metric in trainer.callback_metrics.items():
             if name.startswith("validation/") and name != "validation/loss":
-                shown[name.split("/")[1]] = f"{float(metric):.2f}"
-        self._bar.set_postfix(shown, refresh=False)
+                shown.append(f"{name.split('/')[1]} {float(metric):.3g}")
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
         if trainer.global_step % 10 == 0 and trainer.logger is not None:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
@@ -120,6 +131,9 @@ class ModelFolder(Callback):
         self._save = save
         self._translation = translation
         self.best: dict[str, float] | None = None
+        """Scores of the weights in the model folder."""
+        self.validated_at: int | None = None
+        """The step of the last validation that was completed."""
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget the validation before."""
@@ -133,10 +147,12 @@ class ModelFolder(Callback):
             return
         metrics = self._metrics(pl_module)
         for name, value in metrics.items():
-            pl_module.log(f"validation/{name}", value)
+            if name != "step":
+                pl_module.log(f"validation/{name}", value)
         if self.best is None or self._rank(metrics) < self._rank(self.best):
             self._save(metrics)
             self.best = metrics
+        self.validated_at = trainer.global_step
 
     def _metrics(self, module: TrainingModule) -> dict[str, float]:
         seen = module.validated
@@ -150,14 +166,6 @@ class ModelFolder(Callback):
 
     def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
         return metrics["wer"] if "wer" in metrics else -metrics["bleu"], metrics["loss"]
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
-        self.best = state_dict["best"]
 
 
 def averaging(decay: float) -> WeightAveraging:

@@ -7,7 +7,7 @@ from typing import Literal
 from foldformer.data.durations import encoder_frames
 from foldformer.data.tokens import TokensSpec
 from foldformer.data.training import DataSpec
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
 from foldformer.model import ModelSpec
 from foldformer.spec import Spec, from_dict, override, read_yaml
 
@@ -116,10 +116,10 @@ def read_config(path: Path, settings: list[tuple[str, str]]) -> TrainConfig:
     data = override(read_yaml(path), settings)
     try:
         config = from_dict(TrainConfig, data)
-        # Whatever does not fit together is found now, not after the data has been read.
-        replace(config.model, vocab_size=config.model.vocab_size or 2).check()
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    if Path(config.output).is_file():
-        raise InputError(f"{config.output}: is a file; `output` names the folder to make")
+    try:  # whatever does not fit together is found now, not after the data has been read
+        replace(config.model, vocab_size=config.model.vocab_size or 2).check()
+    except SpecError as error:
+        raise SpecError(f"{path}: model: {error}") from None
     return config

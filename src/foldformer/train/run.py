@@ -9,11 +9,12 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
 from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
-from foldformer.data.batches import eval_loader, manifests_of, texts_of
+from foldformer.data.batches import Batch, eval_loader, manifests_of, texts_of
 from foldformer.data.statistics import feature_statistics, languages_in
 from foldformer.data.tokens import Tokens
 from foldformer.data.training import TrainLoader
@@ -23,12 +24,21 @@ from foldformer.spec import to_dict, write_yaml
 from foldformer.train.callbacks import DataPosition, ModelFolder, Progress, averaging
 from foldformer.train.card import model_card
 from foldformer.train.config import TrainConfig, TrainingSpec
+from foldformer.train.keeping import StateKeeper
 from foldformer.train.module import TrainingModule
+from foldformer.train.state import (
+    LAST,
+    STATE,
+    WholeCheckpoints,
+    check_checkpoint,
+    check_same,
+    check_writable,
+    read_best,
+    sole_run,
+    write_best,
+)
 
 _log = logging.getLogger(__name__)
-
-STATE = "training"
-"""Subfolder of the model folder with everything that only training needs."""
 
 
 @dataclass(frozen=True)
@@ -50,48 +60,77 @@ def train(config: TrainConfig) -> Trained:
         InputError: data cannot be read, or the folder cannot be written.
     """
     folder = Path(config.output)
+    state = folder / STATE
+    check_writable(folder)
+    going_on = (state / LAST).exists()
     with _lightning_quiet():
         if config.training.threads:
             torch.set_num_threads(config.training.threads)
-        tokens = _tokens(config, folder)
+        tokens = _tokens(config, state if going_on else None)
         config = config.with_vocabulary(tokens.vocab_size)
+        if going_on:
+            check_same(state, config)
         loader = TrainLoader(config.data, tokens, config.seed)
         valid = eval_loader(config.data.valid, tokens, config.data.text, config.data.max_duration)
         L.seed_everything(config.seed, verbose=False)
         model = _model(config)
-        keeper = ModelFolder(_saver(folder, model, tokens, config), config.data.text != "text")
-        callbacks = [DataPosition(loader), keeper]
-        trainer = _trainer(config.training, folder / STATE, callbacks)
-        with complete_files(folder / STATE) as beside:
-            write_yaml(beside / "config.yaml", config)
-        last = folder / STATE / "last.ckpt"
+        saver = _Saver(folder, model, tokens, config, languages_in(manifests_of(config.data.train)))
         module = TrainingModule(model, tokens, config)
-        trainer.fit(
-            module,
-            loader,
-            valid,
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=False,  # our own file: optimiser, schedule and averages are in it
-        )
+        # Whatever a user can have done wrong has been found by now; only then is anything written.
+        with sole_run(state):
+            keeper = ModelFolder(saver, config.data.text != "text")
+            if going_on:
+                check_checkpoint(state)
+                keeper.best = read_best(state)
+            with complete_files(state) as beside:
+                write_yaml(beside / "config.yaml", config)
+                tokens.save(beside)
+            trainer = _trainer(config.training, state, [DataPosition(loader), keeper])
+            _fit(trainer, module, loader, valid, keeper, going_on)
     assert keeper.best is not None, "the last step is always validated"
     return Trained(folder, keeper.best)
 
 
-def _tokens(config: TrainConfig, folder: Path) -> Tokens:
-    """The tokens of the run: those of its first start, or new ones made of the training texts."""
-    state = folder / STATE
-    if (state / "last.ckpt").exists():
+def _fit(
+    trainer: L.Trainer,
+    module: TrainingModule,
+    loader: TrainLoader,
+    valid: DataLoader[Batch],
+    keeper: ModelFolder,
+    going_on: bool,
+) -> None:
+    last = Path(trainer.default_root_dir) / LAST
+    try:
+        trainer.fit(
+            module,
+            loader,
+            valid,
+            ckpt_path=str(last) if going_on else None,
+            weights_only=False,  # our own file: optimiser, schedule and averages are in it
+        )
+        if keeper.validated_at != trainer.global_step:
+            # The steps end between two validations, or a run was stopped in its last one.
+            trainer.validate(module, valid, verbose=False)
+    except InputError as error:
+        raise InputError(_own_words(error)) from None
+
+
+def _own_words(error: InputError) -> str:
+    """The message without the traceback that a process which prepares batches wraps it in."""
+    return str(error).rsplit(f"{InputError.__qualname__}: ", 1)[-1].strip()
+
+
+def _tokens(config: TrainConfig, state: Path | None) -> Tokens:
+    """The tokens of an earlier start of the run, or new ones made of the training texts."""
+    if state is not None:
         return Tokens.load(state)
-    tokens = config.tokens.build(texts_of(config.data.train, config.data.text))
-    with complete_files(state) as beside:
-        tokens.save(beside)
-    return tokens
+    return config.tokens.build(texts_of(config.data.train, config.data.text))
 
 
 def _model(config: TrainConfig) -> Model:
     model = config.model.build()
     mean, deviation = feature_statistics(manifests_of(config.data.train))
-    model.encoder.subsampling.set_statistics(torch.from_numpy(mean), torch.from_numpy(deviation))
+    model.encoder.subsampling.set_statistics(torch.from_numpy(mean), deviation)
     if config.training.initialise_from:
         _initialise(model, Path(config.training.initialise_from))
     return model
@@ -120,11 +159,6 @@ def _initialise(model: Model, folder: Path) -> None:
                 head.load_state_dict(weights)
 
 
-def _saver(folder: Path, model: Model, tokens: Tokens, config: TrainConfig) -> "_Saver":
-    languages = languages_in(manifests_of(config.data.train))
-    return _Saver(folder, model, tokens, config, languages)
-
-
 @dataclass(frozen=True)
 class _Saver:
     """Writes the model folder with the weights that the model has now."""
@@ -147,22 +181,17 @@ class _Saver:
             self.tokens.save(beside)
             card = model_card(self.model, about, self.config, metrics)
             (beside / "README.md").write_text(card, encoding="utf-8")
+        write_best(self.folder / STATE, metrics)
 
 
 def _trainer(spec: TrainingSpec, state: Path, callbacks: list[Callback]) -> L.Trainer:
     if spec.ema:
         callbacks.append(averaging(spec.ema))
     callbacks.append(Progress(spec.steps))
-    callbacks.append(
-        ModelCheckpoint(
-            dirpath=state,
-            filename="last",
-            every_n_train_steps=spec.validate_every,
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
-    )
+    callbacks.append(StateKeeper(state / LAST, spec.validate_every))
     return L.Trainer(
+        default_root_dir=state,
+        plugins=[WholeCheckpoints()],
         accelerator="auto",
         devices=1,
         max_steps=spec.steps,
@@ -174,6 +203,7 @@ def _trainer(spec: TrainingSpec, state: Path, callbacks: list[Callback]) -> L.Tr
         check_val_every_n_epoch=None,
         callbacks=callbacks,
         logger=TensorBoardLogger(state, name="", version="logs"),
+        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

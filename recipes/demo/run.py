@@ -1,0 +1,236 @@
+"""The demonstration: from recorded words to recognisers and translators, dense and shared.
+
+Run by `make demo`. Everything is done by the `foldformer` command, as a user would; this script
+only starts it, two trainings side by side, and gathers what it prints into one table.
+"""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECIPE = Path(__file__).parent
+CHUNK = "640ms"
+INTERVAL = "with 95 % intervals"
+DENSE = ["--model.encoder.uses", "1", "--model.encoder.linear.rank", "0"]
+COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
+# One core for each of two processes: PyTorch's threads would only get in each other's way.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model of the demonstration."""
+
+    task: str
+    kind: str
+    folder: Path
+
+
+RECOGNISERS = (
+    Trained("recognise it, es", "dense", Path("demo/asr-dense")),
+    Trained("recognise it, es", "shared K=3", Path("demo/asr-shared")),
+)
+TRANSLATORS = (
+    Trained("translate it-es", "dense", Path("demo/translate-dense")),
+    Trained("translate it-es", "shared K=3", Path("demo/translate-shared")),
+)
+
+
+def main() -> None:
+    """Compose, train, evaluate, print."""
+    began = time.monotonic()
+    say("1. Speech: numbers, dates and times, composed from recorded words")
+    compose("demo/corpus", "it,es", hours="1.25")
+    compose("demo/corpus-it", "it", hours="2")
+    say("2. Training two recognisers side by side, one core each")
+    train_pair(RECOGNISERS, "asr.yaml", ())
+    say("3. Training two translators, from Italian speech into Spanish text")
+    train_pair(TRANSLATORS, "translate.yaml", RECOGNISERS)
+    say("4. Evaluation on word sequences that no model has heard")
+    with ThreadPoolExecutor(max_workers=2) as pool:  # each thread waits for a process
+        rows = list(pool.map(row, RECOGNISERS + TRANSLATORS))
+    print_table(rows)
+    say("5. A few of those recordings, heard by the shared models")
+    show_recordings()
+    print(f"\nThe demonstration took {(time.monotonic() - began) / 60:.1f} minutes. Now try:\n")
+    print("    foldformer transcribe demo/asr-shared demo/recordings/*.flac")
+
+
+def say(text: str) -> None:
+    """A heading."""
+    print(f"\n{text}\n{'-' * len(text)}", flush=True)
+
+
+def foldformer(*arguments: str) -> str:
+    """Run the command and return what it printed; its errors end the demonstration."""
+    result = subprocess.run(
+        [*COMMAND, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if result.returncode:
+        raise SystemExit(result.returncode)
+    return result.stdout
+
+
+def compose(folder: str, languages: str, hours: str) -> None:
+    """Compose a corpus, unless an earlier demonstration has."""
+    counts = ["--dev", "40", "--test", "250"]
+    kinds = ["--kinds", "numbers,dates,times"]
+    print(
+        foldformer(
+            "corpus",
+            "composed",
+            folder,
+            "--languages",
+            languages,
+            "--hours",
+            hours,
+            *counts,
+            *kinds,
+        )
+    )
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """The models beside one another, at 80 columns."""
+    header = ["", "params", "MB", "int8", "share", "offline", f"{CHUNK} stream", "min"]
+    titles = {0: f"Recognition, Italian and Spanish: WER in %, {INTERVAL}"}
+    titles[len(RECOGNISERS)] = f"Translation, Italian to Spanish: BLEU, {INTERVAL}"
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    for place, line in enumerate(rows):
+        if place in titles:
+            print(f"\n{titles[place]}")
+            print(aligned(header, widths))
+        print(aligned(line, widths))
+    print(
+        "\nparams: parameters; MB: their bytes in fp32, 10^6; int8: the same, quantised; share: of "
+        "the\ndense encoder's weight matrices; min: training time. All speech is composed from "
+        "recorded\nwords of one speaker a language, so figures say nothing about other voices."
+    )
+
+
+def aligned(cells: list[str], widths: list[int]) -> str:
+    """A line of the table."""
+    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return " ".join([cells[0].ljust(len(first)), *others])
+
+
+def show_recordings() -> None:
+    """Transcribe and translate one recording of each kind, before the reader's eyes."""
+    folder = Path("demo/recordings")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    references = chosen_recordings(folder)
+    files = [str(folder / name) for name in references]
+    italian = [file for file in files if Path(file).name.startswith("it-")]
+    heard = texts_of(foldformer("transcribe", "demo/asr-shared", *files, "--json"))
+    translated = texts_of(foldformer("transcribe", "demo/translate-shared", *italian, "--json"))
+    for file in files:
+        print(
+            f"\n{file}\n  was said:    {references[Path(file).name]}\n  recognised:  {heard[file]}"
+        )
+        if file in translated:
+            print(f"  translated:  {translated[file]}")
+
+
+def chosen_recordings(folder: Path) -> dict[str, str]:
+    """Copy the first test recording of each language and kind: {file name: what is said}."""
+    chosen: dict[str, str] = {}
+    seen = set()
+    with gzip.open("demo/corpus/test.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            cut = json.loads(line)
+            supervision = cut["supervisions"][0]
+            kind = (supervision["language"], supervision["custom"]["meaning"].split(":")[0])
+            if kind not in seen:
+                seen.add(kind)
+                source = Path("demo/corpus") / cut["recording"]["sources"][0]["source"]
+                name = f"{kind[0]}-{kind[1]}.flac"
+                shutil.copy(source, folder / name)
+                chosen[name] = supervision["text"]
+    return chosen
+
+
+def texts_of(lines: str) -> dict[str, str]:
+    """{file: text} of `foldformer transcribe --json`."""
+    return {found["file"]: found["text"] for found in map(json.loads, lines.splitlines())}
+
+
+def train_pair(pair: tuple[Trained, ...], recipe: str, source: tuple[Trained, ...]) -> None:
+    """Train the models at the same time, from the encoders of `source` if there are any."""
+    runs = []
+    for place, trained in enumerate(pair):
+        arguments = ["train", str(RECIPE / recipe), "--output", str(trained.folder)]
+        arguments += DENSE if trained.kind == "dense" else []
+        if source:
+            arguments += ["--training.initialise_from", str(source[place].folder)]
+        trained.folder.mkdir(parents=True, exist_ok=True)
+        log = trained.folder / "train.log"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [*COMMAND, *arguments], env=ENVIRONMENT, stdout=file, stderr=file
+            )
+        runs.append((trained, process, log))
+    terminal = sys.stdout.isatty()
+    while any(process.poll() is None for _, process, _ in runs):
+        time.sleep(2 if terminal else 30)
+        shown = "   ".join(f"{t.kind}: {progress_of(log)}" for t, _, log in runs)
+        print(
+            f"\r{shown[:79]:<79}" if terminal else shown, end="" if terminal else "\n", flush=True
+        )
+    print()
+    for trained, process, log in runs:
+        if process.returncode:
+            print(log.read_text()[-2000:], file=sys.stderr)
+            raise SystemExit(f"training {trained.folder} failed; its log is {log}")
+
+
+def progress_of(log: Path) -> str:
+    """Step, loss and time left from the last state of a progress bar."""
+    found = re.findall(r"(\d+/\d+) \[[0-9:]+<([0-9:?]+),.*?loss ([0-9.]+)", log.read_text())
+    return "step {0}, loss {2}, {1} left".format(*found[-1]) if found else "starting"
+
+
+def row(trained: Trained) -> list[str]:
+    """What the table says of a model."""
+    corpus = "demo/corpus-it" if trained.task.startswith("translate") else "demo/corpus"
+    manifest = f"{corpus}/test.jsonl.gz"
+    size = json.loads(foldformer("describe", str(trained.folder), "--json"))
+    name = "bleu" if trained.task.startswith("translate") else "wer"
+    cells = []
+    for chunk in ([], ["--chunk", CHUNK]):
+        scores = foldformer("evaluate", str(trained.folder), manifest, "--json", *chunk)
+        score = json.loads(scores)["scores"]["all"][name]
+        cells.append("{value:.1f} [{low:.1f}, {high:.1f}]".format(**score))
+    return [trained.kind, *sizes(size), *cells, minutes(trained)]
+
+
+def sizes(size: dict[str, Any]) -> list[str]:
+    """Parameters, bytes and share of a description."""
+    total = size["total"]
+    return [
+        f"{total['parameters'] / 1e6:.2f}M",
+        f"{total['fp32'] / 1e6:.1f}",
+        f"{total['int8'] / 1e6:.1f}",
+        f"{size['encoder_matrix_share']:.0f}%",
+    ]
+
+
+def minutes(trained: Trained) -> str:
+    """Minutes that the training took."""
+    found = re.findall(r"\[(?:(\d+):)?(\d+):(\d+)<", (trained.folder / "train.log").read_text())
+    hours, mins, secs = (int(part or 0) for part in found[-1])
+    return f"{hours * 60 + mins + secs / 60:.1f}"
+
+
+if __name__ == "__main__":
+    os.chdir(RECIPE.parents[1])
+    main()

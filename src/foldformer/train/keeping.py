@@ -1,0 +1,79 @@
+"""The state of training: saved every so often, at the last step, and when a signal ends the run."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from foldformer.errors import Stopped
+
+
+class StateKeeper(Callback):
+    """Saves the state into one file; after Ctrl-C or SIGTERM at the end of the step, then stops.
+
+    In a validation a signal saves nothing: the state of the step before it is already there. A
+    second signal does not wait for anything. This must stand last in the list of callbacks, so
+    that the others have done their part of the step.
+    """
+
+    def __init__(self, last: Path, every: int) -> None:
+        self._last = last
+        self._every = every
+        self._signal: int | None = None
+        self._step = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the signals over; Lightning gives them back when training ends, however it does."""
+        self._step = trainer.global_step
+        self._take_signals()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same for a validation that stands alone."""
+        self._take_signals()
+
+    def _take_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._signal is not None:
+            raise Stopped(number, f"stopped at once; {self._how_to_go_on()}")
+        self._signal = number
+        print("\nstopping after this step; once more: stop at once", file=sys.stderr)
+
+    def _how_to_go_on(self) -> str:
+        where = "the last saved step" if self._last.exists() else "the start"
+        return f"the same command goes on from {where}"
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save, and stop, if the batch ended a step: half-summed gradients would be lost."""
+        step = trainer.global_step
+        stepped, self._step = step > self._step, step
+        if not stepped:
+            return
+        stopped = self._signal is not None
+        if stopped or step % self._every == 0 or step == trainer.max_steps:
+            trainer.save_checkpoint(self._last)
+        if self._signal is not None:
+            raise Stopped(
+                self._signal, f"stopped after step {step}; the same command goes on from there"
+            )
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: Any, **named: Any
+    ) -> None:
+        """Stop in the middle of a validation."""
+        if self._signal is not None:
+            raise Stopped(self._signal, f"stopped in a validation; {self._how_to_go_on()}")

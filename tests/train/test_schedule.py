@@ -1,0 +1,88 @@
+"""The learning rate by hand, and which weights decay."""
+
+import math
+
+import pytest
+import torch
+from torch.optim import AdamW
+
+from foldformer.model import ModelSpec
+from foldformer.nn.encoder import EncoderSpec
+from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
+from foldformer.nn.heads.ctc import CtcSpec
+from foldformer.nn.heads.transducer import TransducerSpec
+from foldformer.nn.linears.residual import ResidualSpec
+from foldformer.nn.mixers.attention import AttentionSpec
+from foldformer.train.config import TrainingSpec
+from foldformer.train.schedule import factor, make_optimizer
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        ("cosine", [0.25, 0.5, 0.75, 1.0, 1.0, (1 + math.sqrt(0.5)) / 2, 0.5]),
+        ("linear", [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5]),
+        ("none", [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_the_rate_by_hand(decay, expected: list[float]) -> None:
+    spec = TrainingSpec(steps=12, warmup=4, decay=decay)
+    steps = [0, 1, 2, 3, 4, 6, 8]
+    assert [factor(spec, step) for step in steps] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("decay", ["cosine", "linear"])
+def test_the_rate_ends_at_0_and_stays_there(decay) -> None:
+    spec = TrainingSpec(steps=12, warmup=4, decay=decay)
+    assert factor(spec, 11) > 0
+    assert [factor(spec, step) for step in (12, 13, 1000)] == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+def test_no_warmup_and_nothing_but_warmup() -> None:
+    assert factor(TrainingSpec(steps=10, warmup=0), 0) == 1
+    long = TrainingSpec(steps=5, warmup=10)
+    assert [factor(long, step) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    return ModelSpec(
+        vocab_size=5,
+        encoder=EncoderSpec(
+            d_model=8,
+            num_layers=2,
+            uses=2,
+            mixer=AttentionSpec(num_heads=2),
+            feed_forward=DenseFeedForwardSpec(d_ff=16),
+            linear=ResidualSpec(rank=2),
+        ),
+        heads=(CtcSpec(), TransducerSpec(predictor_dim=8, joiner_dim=8)),
+    ).build()
+
+
+def test_which_weights_decay(model: torch.nn.Module) -> None:
+    optimizer, _ = make_optimizer(model, TrainingSpec(weight_decay=0.02, betas=(0.8, 0.9)))
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    decays = {names[p]: g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert decays.keys() == dict(model.named_parameters()).keys()
+    assert {decay for name, decay in decays.items() if name.endswith(".weight")} <= {0.02, 0.0}
+    for name, decay in decays.items():
+        kind = name.rsplit(".", 1)[-1]
+        if kind in ("bias", "down", "up", "diagonal", "scale", "shift") or "norm" in name:
+            assert decay == 0, name
+        else:
+            assert kind == "weight", f"{name}: is it meant to decay?"
+            assert decay == 0.02, name
+    assert isinstance(optimizer, AdamW)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.9)}
+
+
+def test_the_optimizer_follows_the_schedule(model: torch.nn.Module) -> None:
+    spec = TrainingSpec(steps=6, warmup=2, learning_rate=0.5, decay="linear")
+    optimizer, schedule = make_optimizer(model, spec)
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.25, 0.5, 0.5, 0.375, 0.25, 0.125])
