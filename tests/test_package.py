@@ -23,9 +23,14 @@ PACKAGE = ROOT / "src" / "foldformer"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Top-level module -> the distribution that brings it, where the two have different names.
-DISTRIBUTIONS = {"yaml": "pyyaml", "flashlight": "flashlight-text"}
-# Declared for another package's sake: Lhotse imports urllib3, Lightning's logger tensorboard.
-NOT_IMPORTED_BY_US = {"urllib3", "tensorboard"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "flashlight": "flashlight-text",
+    "kaldi_native_fbank": "kaldi-native-fbank",
+}
+# Declared for another package's sake: Lhotse imports urllib3 and scipy, Lightning's logger
+# tensorboard.
+NOT_IMPORTED_BY_US = {"urllib3", "scipy", "tensorboard"}
 
 
 def names_of(requirements: list[str]) -> set[str]:

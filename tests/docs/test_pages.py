@@ -111,7 +111,8 @@ def test_commands_parse(document: Path) -> None:
     for block in blocks(document, "sh"):
         shown += re.findall(r"^foldformer (.*)$", block, re.MULTILINE)
     for command in shown:
-        build_parser().parse_args(command.partition("#")[0].split())
+        args, rest = build_parser().parse_known_args(command.partition("#")[0].split())
+        assert args.takes_settings or not rest, command
 
 
 def test_every_verb_has_a_section() -> None:
