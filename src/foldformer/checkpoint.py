@@ -43,6 +43,8 @@ def complete_files(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: the place cannot be written.
     """
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file; expected a folder to write into")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))

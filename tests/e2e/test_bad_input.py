@@ -224,7 +224,10 @@ def test_evaluating_what_cannot_be(model: Path, corpus: Path, tmp_path: Path, ca
     one_line(call("evaluate", model, test, "--text", "txt"), "did you mean 'text'?")
     one_line(call("evaluate", model, test, "--output", tmp_path), f"{tmp_path}: is a folder")
     (tmp_path / "file").touch()
-    one_line(call("evaluate", model, test, "--output", tmp_path / "file" / "x"), "Not a directory")
+    one_line(
+        call("evaluate", model, test, "--output", tmp_path / "file" / "x"),
+        "file: is a file; expected",
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -142,14 +142,16 @@ class _Merge(torch.autograd.Function):
         ctx: Any, grad: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
         down, up = ctx.saved_tensors
-        d_down = None if up is None else grad @ up.t()
-        d_up = None if down is None else down.t() @ grad
+        # Under autocast the merged matrix and its gradient are in half precision, and products
+        # outside of it want one type; autograd itself takes the results to the parameters' type.
+        d_down = None if up is None else grad @ up.t().to(grad.dtype)
+        d_up = None if down is None else down.t().to(grad.dtype) @ grad
         d_diagonal = grad.diagonal().clone() if ctx.has_diagonal else None
         return grad, d_down, d_up, d_diagonal
 
 
 # What the passes over memory cost, in multiply-adds an entry: fitted to the times that
-# benchmarks/residual_forms.py prints (1.005 of the better form's on average, 1.025 in training).
+# benchmarks/residual_forms.py prints.
 _MATRIX_PASS = 4
 _FRAME_PASS = 16
 
