@@ -99,6 +99,16 @@ def test_translations_are_scored_as_sacrebleu_does() -> None:
     assert score.utterances == 12
 
 
+def test_resampled_sets_of_which_some_score_nothing() -> None:
+    """As after a few steps of training, when most utterances are still empty."""
+    references = ["one two three four", "five six seven eight", "nine ten", "eleven"]
+    for hypotheses in (["one two three four", "", "", ""], ["", "", "", ""]):
+        score = score_translation(references, hypotheses)
+        for metric in (score.bleu, score.chrf):
+            assert 0 <= metric.low <= metric.high <= 100
+            assert type(metric.value) is float
+
+
 def test_a_translation_can_be_cut_into_characters() -> None:
     by_words = score_translation(["今天天气很好"], ["今天天气好"])
     by_characters = score_translation(["今天天气很好"], ["今天天气好"], tokenize="char")

@@ -47,6 +47,13 @@ def test_plain_data() -> None:
     assert json.loads(json.dumps(scores_of(TWO))) == scores_of(TWO)
 
 
+def test_json_without_infinity() -> None:
+    scores = scores_of(evaluated(("en", "", "x"), ("en", "a b", "a b")))
+    assert scores["scores"]["all"]["wer"] == {"value": 50.0, "low": 0.0, "high": None}
+    assert json.dumps(scores, allow_nan=False)
+    assert "50.0 [0.0, ?]" in score_table(scores)
+
+
 def test_the_table_holds_every_figure_in_80_columns() -> None:
     lines = score_table(scores_of(TWO)).splitlines()
     assert max(map(len, lines)) <= 80
@@ -59,7 +66,7 @@ def test_the_table_holds_every_figure_in_80_columns() -> None:
 
 def test_the_widest_table_fits() -> None:
     """More errors than words, thousands of utterances, an interval without an end."""
-    interval = {"value": 123.4, "low": 100.0, "high": float("inf")}
+    interval = {"value": 123.4, "low": 100.0, "high": None}
     bleu = {**interval, "signature": "nrefs:1|bs:1000|seed:12345|case:lc|eff:no|tok:13a|v"}
     each = {"utterances": 123456, "wer": interval, "cer": interval, "bleu": bleu, "chrf": bleu}
     scores = {"scores": {"all": each, "(none)": each}, "audio_seconds": 1e6, "seconds": 0.0}

@@ -12,8 +12,8 @@ from typing import Literal
 
 import kaldialign
 from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.bleu import BLEU, BLEUScore
+from sacrebleu.metrics.chrf import CHRF, CHRFScore
 
 from foldformer.data.tokens import normalise
 from foldformer.errors import InputError
@@ -146,12 +146,28 @@ def score_translation(
         InputError: other numbers of texts, or no texts.
     """
     pairs = _normalised(references, hypotheses)
-    bleu = BLEU(lowercase=True, tokenize=tokenize)
+    bleu = _Bleu(lowercase=True, tokenize=tokenize)
     return TranslationScore(
         bleu=_metric_score(bleu, pairs),
-        chrf=_metric_score(CHRF(lowercase=True), pairs),
+        chrf=_metric_score(_Chrf(lowercase=True), pairs),
         utterances=len(pairs),
     )
+
+
+# The bootstrap of sacreBLEU 2.6 gives numbers of two types where some sets score exactly 0, and
+# Python's `statistics.mean`, which it then takes, refuses to mix them.
+class _Bleu(BLEU):
+    def _compute_score_from_stats(self, stats: list[int]) -> BLEUScore:
+        score = super()._compute_score_from_stats(stats)
+        score.score = float(score.score)
+        return score
+
+
+class _Chrf(CHRF):
+    def _compute_score_from_stats(self, stats: list[int]) -> CHRFScore:
+        score = super()._compute_score_from_stats(stats)
+        score.score = float(score.score)
+        return score
 
 
 def _metric_score(metric: Metric, pairs: Sequence[tuple[str, str]]) -> MetricScore:
@@ -160,7 +176,7 @@ def _metric_score(metric: Metric, pairs: Sequence[tuple[str, str]]) -> MetricSco
     mean, half_width = float(score._mean), float(score._ci)  # printed after "μ ="; not public
     return MetricScore(
         value=score.score,
-        low=mean - half_width,
-        high=mean + half_width,
+        low=max(0.0, mean - half_width),
+        high=min(100.0, mean + half_width),
         signature=str(metric.get_signature()),
     )

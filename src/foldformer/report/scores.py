@@ -1,5 +1,6 @@
 """The scores of an evaluation, as data and as a table."""
 
+import math
 from typing import Any
 
 from foldformer.decode.evaluate import Evaluated, Utterance
@@ -9,7 +10,8 @@ from foldformer.decode.score import score_text, score_translation
 def scores_of(evaluated: Evaluated) -> dict[str, Any]:
     """Scores of all utterances and, where there are several languages, of each: plain data.
 
-    Every score is a mapping with `value`, and the `low` and `high` ends of its 95 % interval.
+    Every score is a mapping with `value`, and the `low` and `high` ends of its 95 % interval;
+    `high` is None where nothing is known of it, because a resampled set may hold no word at all.
     """
     languages = sorted({each.language for each in evaluated.utterances})
     groups = {"all": evaluated.utterances}
@@ -31,7 +33,8 @@ def _scores(utterances: list[Utterance]) -> dict[str, Any]:
     translation = score_translation(references, hypotheses)
     scores: dict[str, Any] = {"utterances": len(utterances), "words": errors.words.length}
     for name, rate in (("wer", errors.words), ("cer", errors.characters)):
-        scores[name] = {"value": rate.percent, "low": rate.low, "high": rate.high}
+        high = rate.high if math.isfinite(rate.high) else None  # JSON knows no infinity
+        scores[name] = {"value": rate.percent, "low": rate.low, "high": high}
     for name, metric in (("bleu", translation.bleu), ("chrf", translation.chrf)):
         scores[name] = {
             "value": metric.value,
@@ -71,4 +74,5 @@ def _table(groups: dict[str, Any], titles: dict[str, str]) -> list[str]:
 def _interval(score: dict[str, Any]) -> str:
     value, low, high = score["value"], score["low"], score["high"]
     digits = 1 if value >= 10 else 2
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    upper = "?" if high is None else f"{high:.{digits}f}"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {upper}]"

@@ -1,7 +1,7 @@
 """The state of training: saved every so often, at the last step, and when a signal ends the run."""
 
+import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class StateKeeper(Callback):
         if self._signal is not None:
             raise Stopped(number, f"stopped at once; {self._how_to_go_on()}")
         self._signal = number
-        print("\nstopping after this step; once more: stop at once", file=sys.stderr)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping after this step; once more: stop at once\n")
 
     def _how_to_go_on(self) -> str:
         where = "the last saved step" if self._last.exists() else "the start"
