@@ -68,18 +68,20 @@ class ResidualLinear(Linear):
         """(down_k (in, R_k), up_k (R_k, out)), views; None if this use has rank 0."""
         if self.down is None or self.up is None or not self.ranks[use]:
             return None
-        own = slice(self._ends[use] - self.ranks[use], self._ends[use])
+        own = self._own(use)
         return self.down[:, own], self.up[own]
+
+    def _own(self, use: int) -> slice:
+        """The columns of `down` and rows of `up` that belong to a use."""
+        return slice(self._ends[use] - self.ranks[use], self._ends[use])
 
     def merged(self, use: int) -> Tensor:
         """weight + down_k @ up_k + diagonal_k, (in, out)."""
-        diagonal = None if self.diagonal is None else self.diagonal[use]
-        factors = self.low_rank(use)
-        if factors is None and diagonal is None:
+        down, up = (self.down, self.up) if self.ranks[use] else (None, None)
+        if down is None and self.diagonal is None:
             return self.weight
-        down, up = factors or (None, None)
         apply: Any = _Merge.apply  # PyTorch does not type it
-        merged: Tensor = apply(self.weight, down, up, diagonal)
+        merged: Tensor = apply(self.weight, down, up, self.diagonal, self._own(use), use)
         return merged
 
     def forward(self, x: Tensor, use: int) -> Tensor:
@@ -120,10 +122,11 @@ class ResidualLinear(Linear):
 
 
 class _Merge(torch.autograd.Function):
-    """weight + down @ up + diagonal, whose gradient passes through without a copy.
+    """weight + down_k @ up_k + diagonal_k, whose gradient passes through without a copy.
 
     The gradient of the merged matrix is that of `weight`, and the others are projections of it.
-    Written with differentiable operations, adding to the diagonal alone would copy it twice.
+    Written with differentiable operations, adding to the diagonal alone would copy it twice, and
+    each slice of a parameter would cost three small operations in the backward.
     """
 
     @staticmethod
@@ -133,28 +136,34 @@ class _Merge(torch.autograd.Function):
         down: Tensor | None,
         up: Tensor | None,
         diagonal: Tensor | None,
+        own: slice,
+        use: int,
     ) -> Tensor:
         ctx.save_for_backward(down, up)
-        ctx.has_diagonal = diagonal is not None
+        ctx.diagonal_shape = None if diagonal is None else diagonal.shape
+        ctx.own, ctx.use = own, use
         if down is not None and up is not None:
-            merged = torch.addmm(weight, down, up)
+            merged = torch.addmm(weight, down[:, own], up[own])
         else:
             merged = weight.clone()
         if diagonal is not None:
-            merged.diagonal().add_(diagonal)
+            merged.diagonal().add_(diagonal[use])
         return merged
 
     @staticmethod
-    def backward(
-        ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         down, up = ctx.saved_tensors
+        d_down = d_up = d_diagonal = None
         # Under autocast the merged matrix and its gradient are in half precision, and products
         # outside of it want one type; autograd itself takes the results to the parameters' type.
-        d_down = None if up is None else grad @ up.t().to(grad.dtype)
-        d_up = None if down is None else down.t().to(grad.dtype) @ grad
-        d_diagonal = grad.diagonal().clone() if ctx.has_diagonal else None
-        return grad, d_down, d_up, d_diagonal
+        if down is not None:
+            d_down, d_up = grad.new_zeros(down.shape), grad.new_zeros(up.shape)
+            d_down[:, ctx.own] = grad @ up[ctx.own].t().to(grad.dtype)
+            torch.mm(down[:, ctx.own].t().to(grad.dtype), grad, out=d_up[ctx.own])
+        if ctx.diagonal_shape is not None:
+            d_diagonal = grad.new_zeros(ctx.diagonal_shape)
+            d_diagonal[ctx.use] = grad.diagonal()
+        return grad, d_down, d_up, d_diagonal, None, None
 
 
 # What the passes over memory cost, in multiply-adds an entry: fitted to the times that
