@@ -1,6 +1,9 @@
 """Model folders: what is written comes back, and what is damaged is named in one line."""
 
+import ast
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,17 @@ def test_the_file_holds_every_weight_once(folder: Path, model: Model) -> None:
     assert sum(t.numel() for t in weights.values()) == sum(
         t.numel() for t in (*model.parameters(), *model.buffers())
     )
+
+
+def test_loading_does_not_import_the_compiler(folder: Path) -> None:
+    """Which takes more than a second, and nothing needs it."""
+    code = "import sys; from foldformer.checkpoint import load_model; load_model(sys.argv[1]); "
+    code += "print(sorted(sys.modules))"
+    command = [sys.executable, "-c", code, str(folder)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    modules = ast.literal_eval(found.stdout)
+    assert "foldformer.nn.heads.transducer" in modules
+    assert "torch._dynamo" not in modules
 
 
 def test_a_loaded_model_can_be_trained(folder: Path) -> None:

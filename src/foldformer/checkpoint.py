@@ -4,14 +4,17 @@ import errno
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from foldformer.errors import InputError, SpecError
 from foldformer.model import Model, ModelSpec
@@ -107,12 +110,33 @@ def load_model(folder: str | Path) -> tuple[Model, ModelConfig]:
                 f"{folder / name}: missing; a model folder needs {CONFIG} and {WEIGHTS}"
             )
     config = _read_config(folder / CONFIG)
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         model = _build(config, folder / CONFIG)
     weights = _read_weights(folder / WEIGHTS)
     _check_match(folder / WEIGHTS, weights, model.state_dict())
     model.load_state_dict(weights, assign=True)
     return model.eval(), config
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves tensors as they are where a module would draw its first weights.
+
+    For tensors without memory PyTorch would import its compiler to draw from a normal
+    distribution: more than a second before the first recording is heard.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """`func`, unless it draws."""
+        kwargs = kwargs or {}
+        if func is nn.init.normal_:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _build(config: ModelConfig, path: Path) -> Model:
