@@ -23,6 +23,7 @@ from foldformer.data.training import TrainLoader, worker_error
 from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.spec import to_dict
+from foldformer.train.allocator import keep_freed_memory
 from foldformer.train.callbacks import DataPosition, ModelFolder, Progress, averaging
 from foldformer.train.card import model_card
 from foldformer.train.changes import check_same, write_origin
@@ -75,6 +76,7 @@ def train(
     state = folder / STATE
     check_writable(folder)
     going_on = (state / LAST).exists()
+    keep_freed_memory()
     with _lightning_quiet():
         if config.training.threads:
             torch.set_num_threads(config.training.threads)
