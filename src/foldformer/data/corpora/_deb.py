@@ -56,6 +56,9 @@ def _data(file: BinaryIO, deb: Path) -> tuple[str, bytes]:
         if not size.isdigit():
             break
         if name.startswith("data.tar"):
-            return name, file.read(int(size))
+            content = file.read(int(size))
+            if len(content) < int(size):
+                break
+            return name, content
         file.seek(int(size) + int(size) % 2, io.SEEK_CUR)
     raise InputError(f"{deb}: is no Debian package, or a damaged one; get it again")
