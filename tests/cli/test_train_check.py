@@ -316,12 +316,15 @@ def test_a_pattern_and_a_shar_folder(tmp_path: Path, corpus: Corpus, train: Trai
     for place, utterances in (
         (str(corpus.folder / "part-?.jsonl"), ["16", "8"]),
         (str(tmp_path / "shar"), ["16"]),
+        (str(tmp_path / "sha*"), ["16"]),
     ):
         code, out, _ = train(place, "--check")
         assert code == 0
         rows = [line.split() for line in out.splitlines() if line.startswith("  en ")]
         assert [row[1] for row in rows] == [*utterances, "16"]
-        code, out, err = train(place, "--output", str(tmp_path / utterances[-1]))
+        code, out, err = train(
+            place, "--output", str(tmp_path / f"model-{place.count('*')}-{len(utterances)}")
+        )
         assert code == 0, err
 
 

@@ -61,7 +61,7 @@ def packages(
             subfolder; None gets them with apt.
         work: where they are downloaded and unpacked.
         wanted: which files of `.deb` files are unpacked, see `unpack`.
-        progress: whether a bar is shown.
+        progress: whether bars are shown.
 
     Raises:
         InputError: there is no such folder, a package in it cannot be read, or apt fails.
@@ -76,7 +76,7 @@ def packages(
         )
     for name in names:
         for deb in sorted(source.glob(f"{name}_*.deb"))[-1:]:
-            unpack(deb, work / "unpacked", wanted)
+            unpack(deb, work / "unpacked", wanted, progress)
     folders = [
         work / "unpacked",
         source,
