@@ -96,7 +96,9 @@ def test_a_folder_of_recordings_becomes_a_manifest(
     assert [len(samples_of(cut)) for cut in cuts] == [12000, 12000]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/corpora.md", "docs/cli.md", "docs/training.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/corpora.md", "docs/cli.md", "docs/training.md"]
+)
 def test_configurations_are_accepted(name: str) -> None:
     found = blocks(ROOT / name, "yaml")
     assert found

@@ -58,6 +58,8 @@ def test_asterisk(follow: Follow) -> None:
     assert text_field("runs/asterisk/translate") == "translation_en"
     assert languages("runs/asterisk/asr") == ["en", "es", "fr", "it", "ru"]
     assert languages("runs/asterisk/translate") == ["es", "fr", "it", "ru"]
+    card = Path("runs/asterisk/asr/README.md").read_text()
+    assert "CC-BY-SA-3.0, CC-BY-3.0: see data/asterisk/README.md" in card
 
 
 @pytest.mark.usefixtures("apt")
@@ -68,6 +70,7 @@ def test_tuxpaint(follow: Follow) -> None:
         assert utterances(check)[1] == 3
     assert len(outputs(said, "evaluate")) == 2
     assert text_field("runs/tuxpaint/translate") == "translation_en"
+    assert "GPL: see data/tuxpaint/README.md" in Path("runs/tuxpaint/asr/README.md").read_text()
 
 
 def test_librispeech(follow: Follow, write_librispeech: Write) -> None:
