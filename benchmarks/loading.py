@@ -4,9 +4,14 @@
         [--together 2] [--key value ...]
 
 from the folder that the configuration's paths start in. A step is forward, backward, AdamW. Before
-the second row all utterances have been heard once at every speed, as far as the cache holds them.
-With `--together 2`, two trainings run side by side, and the rows of both are printed; each sees its
-own share, and the milliseconds say whether they take the cores from one another.
+the second row all utterances have been heard once at every speed, as far as the cache holds them;
+without a cache there is one row. With `--together 2`, two trainings run side by side, and the rows
+of both are printed; each sees its own share, and the milliseconds say whether they take the cores
+from one another.
+
+The second pair of figures is processor time of the training process, which other processes disturb
+less: with `num_workers: 0` it holds all the loading, with workers only what they leave to do. A
+core beside the training has to have the time then: the figure without workers says how much.
 """
 
 import argparse
@@ -16,6 +21,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from foldformer.cli.train import parse_settings
@@ -50,18 +57,24 @@ class Training:
 def measure(name: str, batches: Iterator[Batch], training: Training, number: int) -> None:
     """Print how long steps take, and how much of them is waiting for the next batch."""
     training.step(next(batches))
-    waited, begin = 0.0, time.perf_counter()
+    waited, begin = np.zeros(2), _now()
+    seconds = 0.0
     for _ in range(number):
-        asked = time.perf_counter()
+        asked = _now()
         batch = next(batches)
-        waited += time.perf_counter() - asked
+        waited += _now() - asked
+        seconds += batch.audio_seconds
         training.step(batch)
-    total = time.perf_counter() - begin
-    print(
-        f"{name:12} {total / number * 1000:7.1f} ms a step, {waited / number * 1000:6.1f} ms "
-        f"waiting: {waited / total:5.1%}",
-        flush=True,
-    )
+    total = _now() - begin
+    parts = [f"{name:12} {seconds / number:5.1f} s of speech a step"]
+    for title, step, wait in zip(("", "processor: "), total / number, waited / number, strict=True):
+        parts.append(f"{title}{step * 1000:.1f} ms, {wait * 1000:.1f} waiting: {wait / step:.1%}")
+    print("; ".join(parts), flush=True)
+
+
+def _now() -> npt.NDArray[np.float64]:
+    """Seconds on the clock, and of this process's processor time."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def main() -> None:
@@ -81,7 +94,10 @@ def main() -> None:
     loader, training = TrainLoader(config.data, tokens, config.seed), Training(config)
     loader.position = (config.data.ascending_epochs, 0)
     batches = iter(loader)
-    measure("first epoch", batches, training, args.batches)
+    cached = config.data.cache_gb > 0
+    measure("first epoch" if cached else "any epoch", batches, training, args.batches)
+    if not cached:
+        return
     speeds = config.data.augmentation.speed if config.data.augmentation is not None else (1.0,)
     later = config.data.ascending_epochs + 3 * len(speeds)
     for batch in batches:

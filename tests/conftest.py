@@ -1,8 +1,17 @@
-"""A recogniser that was never trained but writes something: its blank is made improbable."""
+"""What several folders of tests need: a recogniser that talks, and Debian's packages of speech."""
 
-from collections.abc import Callable
+import gzip
+import io
+import os
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from foldformer.checkpoint import ModelConfig
@@ -58,3 +67,164 @@ def recognizer(talkative: Model) -> Callable[..., Recognizer]:
         return Recognizer(talkative, Tokens(SYMBOLS), config, head, beam)
 
     return make
+
+
+PROMPTS = {
+    "vm-goodbye": ("Goodbye.", "Adiós.", "Au revoir.", "Arrivederci.", "До свидания."),
+    "hold": ("Hold the line.", "Espere.", "Ne quittez pas.", "Resti in linea.", "Ждите."),
+    "password": ("Enter your password.", "Clave.", "Mot de passe.", "Password.", "Пароль."),
+    "digits/day-1": ("Monday", "lunes", "lundi", "lunedì", "понедельник"),
+    "digits/day-2": ("Tuesday", "martes", "mardi", "martedì", "вторник"),
+    "digits/day-5": ("Friday", "viernes", "vendredi", "venerdì", "пятница"),
+    "digits/mon-2": ("March", "marzo", "mars", "marzo", "март"),
+    "auth-thankyou": ("Thank you.", "Gracias.", "Merci.", "Grazie.", "Спасибо."),
+    "try-again": ("Please try again.", "Otra vez.", "Essayez.", "Riprovi.", "Ещё раз."),
+    "beep": ("[a simple beep tone]",) * 5,
+    "vm-remark": ("(press) one", "(marque) uno", "(appuyez) un", "(prema) uno", "(нажмите) один"),
+}
+"""{prompt: text in en, es, fr, it, ru}: five of train, two of dev, two of test, two of none."""
+
+VOICES = {
+    "en": ("asterisk-core-sounds-en-wav", "en_US_f_Allison"),
+    "es": ("asterisk-core-sounds-es-wav", "es_MX_f_Allison"),
+    "fr": ("asterisk-core-sounds-fr-wav", "fr_CA_f_June"),
+    "it": ("asterisk-core-sounds-it-wav", "it_IT_m_Carlo"),
+    "ru": ("asterisk-core-sounds-ru-wav", "ru_RU_f_IvrvoiceRU"),
+}
+
+STAMPS = {
+    "animals/frog": ("A frog.", "O broască.", "Una rana.", "Лягушка."),
+    "animals/horse": ("A big horse.", "Un cal mare.", "Un caballo grande.", "Большая лошадь."),
+    "animals/cow": ("A cow.", "O vacă.", "Una vaca.", "Корова."),
+    "plants/apple": ("A red apple.", "Un măr roșu.", "Una manzana roja.", "Красное яблоко."),
+    "town/house": ("A house.", "O casă.", "Una casa.", "Дом."),
+    "animals/fish": ("Three fish.", "Trei pești.", "Tres peces.", "Три рыбы."),
+    "plants/trees": ("Two green trees.", "Doi copaci verzi.", "Dos árboles.", "Два дерева."),
+    "town/bridge": ("A bridge.", "Un pod.", "Un puente.", "Мост."),
+}
+"""{stamp: text in en, ro, es, ru}: five of train, one of dev, two of test."""
+
+
+def spoken(name: str, text: str, rate: int) -> np.ndarray:
+    """Noise that lasts as long as the text would, of its own for each name."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    samples = 0.1 * rng.standard_normal(int((0.3 + 0.07 * len(text)) * rate))
+    return np.rint(32768 * samples).astype(np.int16)
+
+
+def encoded(samples: np.ndarray, rate: int, kind: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind)
+    return file.getvalue()
+
+
+def write_deb(path: Path, files: Mapping[str, bytes], compression: str = "xz") -> None:
+    """A Debian package (deb(5)): an `ar` archive of a version, a control part and the files."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=f"w:{compression}") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar.xz": b"odd",
+        f"data.tar.{compression}": data.getvalue(),
+    }
+    with path.open("wb") as deb:
+        deb.write(b"!<arch>\n")
+        for name, content in members.items():
+            deb.write(f"{name:16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode())
+            deb.write(content + b"\n" * (len(content) % 2))
+
+
+@pytest.fixture(scope="session")
+def asterisk_packages() -> dict[str, dict[str, bytes]]:
+    """{package: {file: content}}: eleven packages of Asterisk's prompts, nine of them spoken."""
+    packages: dict[str, dict[str, bytes]] = {}
+    for number, (language, (package, folder)) in enumerate(VOICES.items()):
+        texts = {prompt: said[number] for prompt, said in PROMPTS.items()}
+        lines = ["; a comment: not a prompt", "", *(f"{name}: {t}" for name, t in texts.items())]
+        doc = f"usr/share/doc/asterisk-core-sounds-{language}"
+        packages[f"asterisk-core-sounds-{language}"] = {
+            f"{doc}/core-sounds-{language}.txt.gz": gzip.compress("\n".join(lines).encode()),
+            f"{doc}/copyright": f"texts: {language}".encode(),
+        }
+        voices = [(package, folder)]
+        if language == "it":
+            voices.append(("asterisk-prompt-it-menardi-wav", "it_IT_f_Menardi"))
+        for package, folder in voices:
+            sounds = {name: spoken(folder + name, text, 8000) for name, text in texts.items()}
+            sounds["unwritten"] = spoken(folder, "nobody knows", 8000)
+            packages[package] = {f"usr/share/doc/{package}/copyright": package.encode()} | {
+                f"usr/share/asterisk/sounds/{folder}/{name}.wav": encoded(samples, 8000, "WAV")
+                for name, samples in sounds.items()
+            }
+    return packages
+
+
+@pytest.fixture(scope="session")
+def tuxpaint_packages() -> dict[str, dict[str, bytes]]:
+    """{package: {file: content}}: the package of Tux Paint's stamps, spoken in three languages."""
+    name = "tuxpaint-stamps-default"
+    files = {f"usr/share/doc/{name}/copyright": b"GPL-2+"}
+    for stamp, (english, *others) in STAMPS.items():
+        place = f"usr/share/tuxpaint/stamps/{stamp}"
+        texts = dict(zip(("ro", "es", "ru"), others, strict=True))
+        lines = [english, *(f"{language}.utf8={text}" for language, text in texts.items())]
+        files[f"{place}.txt"] = "\n".join(lines).encode()
+        files[f"{place}.png"] = b"a picture"
+        files[f"{place}.ogg"] = b"a noise"
+        for language, text in texts.items():
+            samples = spoken(stamp + language, text, 44100)
+            stereo = np.stack([samples, 0 * samples], axis=1)
+            files[f"{place}_desc_{language}.ogg"] = encoded(stereo, 44100, "OGG")
+    return {name: files}
+
+
+@pytest.fixture(scope="session")
+def debian(
+    tmp_path_factory: pytest.TempPathFactory,
+    asterisk_packages: dict[str, dict[str, bytes]],
+    tuxpaint_packages: dict[str, dict[str, bytes]],
+) -> Path:
+    """A folder with the twelve packages as `.deb` files."""
+    folder = tmp_path_factory.mktemp("debian")
+    for name, files in {**asterisk_packages, **tuxpaint_packages}.items():
+        write_deb(folder / f"{name}_1.0-1_all.deb", files)
+    return folder
+
+
+APT = """#!{python}
+import os, pathlib, shutil, sys, time
+source, log, stuck = (pathlib.Path(path) for path in {paths!r})
+names = [word for word in sys.argv[1:] if word not in ("download", "-q", "--print-uris")]
+for name in names:
+    found = sorted(source.glob(name + "_*.deb"))
+    if not found:
+        sys.exit("E: Unable to locate package " + name)
+    if "--print-uris" in sys.argv:
+        size = found[0].stat().st_size
+        print("'http://deb.example/%s'" % found[0].name, found[0].name, size, "SHA256:0")
+        continue
+    with log.open("a") as file:
+        print(name, file=file)
+    if stuck.exists() and stuck.read_text() == name:
+        pathlib.Path(found[0].name).write_bytes(found[0].read_bytes()[:100])
+        stuck.with_name("waiting").write_text(str(os.getpid()))
+        time.sleep(60)
+    shutil.copy(found[0], ".")
+"""
+
+
+@pytest.fixture
+def apt(tmp_path: Path, debian: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `apt-get` that has those packages, first in PATH. Returns a folder: `log` lists what was
+    downloaded; at a package that is named in `stuck` it writes `waiting`, and stops halfway."""
+    folder = tmp_path / "apt"
+    folder.mkdir()
+    paths = [str(debian), str(folder / "log"), str(folder / "stuck")]
+    (folder / "apt-get").write_text(APT.format(python=sys.executable, paths=paths))
+    (folder / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return folder

@@ -258,6 +258,7 @@ def test_damaged_audio_is_found(corpus: Corpus, train: Train, kind: str) -> None
     assert code == 2, out + err
     for name in names:  # all of them
         assert f"error: cut {name!r}: " in out
+    assert "Exception" not in out  # as Lhotse words it
     # That of the validation too, which has the same recordings.
     assert f"{4 if kind != 'flac' else 2} errors: training cannot start" in out
     assert max(len(line) for line in out.splitlines() if "/" not in line) <= 80
@@ -267,6 +268,26 @@ def test_damaged_audio_is_found(corpus: Corpus, train: Train, kind: str) -> None
     assert last.startswith("foldformer: error: cut 'u")
     assert any(name in last for name in names)
     assert "Traceback" not in err
+
+
+def test_a_manifest_that_breaks_off_is_reported(corpus: Corpus, train: Train) -> None:
+    manifest = Path(corpus.write())
+    manifest.write_text(manifest.read_text()[:-50])
+    code, out, err = train(str(manifest), "--check")
+    assert (code, err) == (2, "")
+    assert "train.jsonl, line 16: is not a cut (JSONDecodeError: " in flat(out)
+    assert "1 error: training cannot start" in out
+    code, out, err = train(str(manifest))
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+def test_a_text_that_is_none_is_reported(corpus: Corpus, train: Train) -> None:
+    corpus.supervision(3)["text"] = 5
+    corpus.supervision(3)["custom"] = {"translation_it": "cinque"}
+    code, out, _ = train(corpus.write(), "--check")
+    assert code == 2
+    assert "'text' of its supervision is 5, expected text; one of translation_it" in flat(out)
 
 
 @pytest.mark.parametrize("rates", [(8000, 96000), (44100, 11025)])
@@ -295,12 +316,15 @@ def test_a_pattern_and_a_shar_folder(tmp_path: Path, corpus: Corpus, train: Trai
     for place, utterances in (
         (str(corpus.folder / "part-?.jsonl"), ["16", "8"]),
         (str(tmp_path / "shar"), ["16"]),
+        (str(tmp_path / "sha*"), ["16"]),
     ):
         code, out, _ = train(place, "--check")
         assert code == 0
         rows = [line.split() for line in out.splitlines() if line.startswith("  en ")]
         assert [row[1] for row in rows] == [*utterances, "16"]
-        code, out, err = train(place, "--output", str(tmp_path / utterances[-1]))
+        code, out, err = train(
+            place, "--output", str(tmp_path / f"model-{place.count('*')}-{len(utterances)}")
+        )
         assert code == 0, err
 
 

@@ -26,6 +26,7 @@ from foldformer.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECIPES = sorted((ROOT / "recipes").glob("*/README.md"))
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -95,7 +96,9 @@ def test_a_folder_of_recordings_becomes_a_manifest(
     assert [len(samples_of(cut)) for cut in cuts] == [12000, 12000]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/corpora.md", "docs/cli.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/corpora.md", "docs/cli.md", "docs/training.md"]
+)
 def test_configurations_are_accepted(name: str) -> None:
     found = blocks(ROOT / name, "yaml")
     assert found
@@ -104,7 +107,9 @@ def test_configurations_are_accepted(name: str) -> None:
         config.with_vocabulary(30).model.check()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", DOCUMENTS + RECIPES, ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_commands_parse(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     shown = re.findall(r"^ *(?:\$| {4}) ?foldformer ([a-z].*)$", text, re.MULTILINE)
@@ -149,7 +154,15 @@ def test_sizes_of_the_presets() -> None:
         ) in readme
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_recipe_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    included = re.findall(r"^```\{include\} \.\./recipes/(\w+)/README\.md$", page, re.MULTILINE)
+    assert {*included, "demo"} == {path.parent.name for path in RECIPES}
+
+
+@pytest.mark.parametrize(
+    "document", DOCUMENTS + RECIPES, ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -16,6 +16,7 @@ from foldformer.train.source import _licence, licences_in
         ("Apache License, Version 2.0; parts are in the public domain", ["Apache-2.0",
                                                                          "public domain"]),
         ("GNU General Public License", ["GPL"]),
+        ("the GNU General Public\nLicense, version 2", ["GPL"]),
         ("CC0", ["CC0-1.0"]),
         ("Recorded in a kitchen.", []),
     ],

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -142,7 +143,7 @@ def _field_of(supervision: object, field: str, cut_id: str) -> str:
     if isinstance(value, str):
         return value
     known = {name for name, item in custom.items() if isinstance(item, str)}
-    if getattr(supervision, "text", None) is not None:
+    if isinstance(getattr(supervision, "text", None), str):
         known.add("text")
     hint = nearest(field, known) if known else "; it has no text at all"
     found = f" is {value!r}, expected text" if value is not None else " is missing"
@@ -186,7 +187,9 @@ def _reason(cut: Cut, error: Exception) -> str:
             f"it lasts {', '.join(held)}, which is not what the manifest says; it is truncated, or "
             "not the file that the manifest was made of"
         )
-    return f"{type(error).__name__}: {text[:200]}"
+    # Lhotse lists what each of its ways to read audio says, each with the class of its error.
+    said = re.search(r"LibsndfileError'>: (?:Error ?: ?)?(.+?)\.?(?: Exception #| Set |$)", text)
+    return said[1] if said else f"{type(error).__name__}: {text[:200]}"
 
 
 def _seconds_of(path: Path) -> str:

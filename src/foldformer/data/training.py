@@ -10,6 +10,7 @@ from lhotse.cut import Cut
 from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
 from torch.utils.data import DataLoader, Dataset
 
+from foldformer.data.ahead import ahead
 from foldformer.data.augmentation import AugmentationSpec, sounds_of
 from foldformer.data.batches import Batch, Utterances, manifests_of
 from foldformer.data.bulk_features import bulk_fbank
@@ -201,7 +202,8 @@ class TrainLoader:
             worker_init_fn=_leave_signals,
         )
         try:
-            yield from loader
+            batches = iter(loader)
+            yield from ahead(batches) if self._spec.num_workers else batches
         except RuntimeError as error:
             raise worker_error(error) from error
 

@@ -18,7 +18,7 @@ _OTHERS = {
     "CC0-1.0": r"\bCC0\b|creativecommons\.org/publicdomain/zero",
     "Apache-2.0": r"Apache License,?\s+Version 2\.0|\bApache-2\.0\b",
     "MIT": r"\bMIT License\b|Permission is hereby granted, free of charge",
-    "GPL": r"\bGNU General Public License\b|\bGPL-[23]",
+    "GPL": r"\bGNU General\s+Public\s+License\b|\bGPL-[23]",
     "public domain": r"\bpublic domain\b",
 }
 

@@ -6,7 +6,9 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from tqdm import tqdm
 
 from foldformer.errors import InputError
 
@@ -14,7 +16,7 @@ _MAGIC = b"!<arch>\n"
 _HEADER = 60  # bytes: 16 of the name, 32 of no interest here, 10 of the size, 2 at the end
 
 
-def unpack(deb: Path, folder: Path, wanted: Callable[[str], bool]) -> None:
+def unpack(deb: Path, folder: Path, wanted: Callable[[str], bool], progress: bool = False) -> None:
     """Write the wanted files of a package below `folder`.
 
     Args:
@@ -22,6 +24,7 @@ def unpack(deb: Path, folder: Path, wanted: Callable[[str], bool]) -> None:
         folder: where its root goes to.
         wanted: whether a file, such as "usr/share/doc/x/copyright", is to be written. Links and
             all else that is no plain file are left out.
+        progress: whether a bar is shown.
 
     Raises:
         InputError: it is no package, is damaged, or compressed in a way that Python cannot read.
@@ -29,7 +32,17 @@ def unpack(deb: Path, folder: Path, wanted: Callable[[str], bool]) -> None:
     with deb.open("rb") as file:
         name, content = _data(file, deb)
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as archive:
+        with (
+            tqdm.wrapattr(
+                io.BytesIO(content),
+                "read",
+                total=len(content),
+                desc="unpacking",
+                disable=None if progress else True,
+                leave=False,
+            ) as read,
+            tarfile.open(fileobj=cast(BinaryIO, read), mode="r:*") as archive,
+        ):
             for member in archive:
                 path = PurePosixPath(member.name)
                 if member.isreg() and ".." not in path.parts and wanted(str(path)):
@@ -56,6 +69,9 @@ def _data(file: BinaryIO, deb: Path) -> tuple[str, bytes]:
         if not size.isdigit():
             break
         if name.startswith("data.tar"):
-            return name, file.read(int(size))
+            content = file.read(int(size))
+            if len(content) < int(size):
+                break
+            return name, content
         file.seek(int(size) + int(size) % 2, io.SEEK_CUR)
     raise InputError(f"{deb}: is no Debian package, or a damaged one; get it again")

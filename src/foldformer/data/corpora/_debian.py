@@ -1,14 +1,10 @@
 """The files of Debian packages: fetched by apt, or from a folder that the user gives."""
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from foldformer.data.corpora._apt import fetch
 from foldformer.data.corpora._deb import unpack
 from foldformer.data.corpora._folder import DOWNLOADS
 from foldformer.errors import InputError
@@ -65,14 +61,14 @@ def packages(
             subfolder; None gets them with apt.
         work: where they are downloaded and unpacked.
         wanted: which files of `.deb` files are unpacked, see `unpack`.
-        progress: whether a bar is shown.
+        progress: whether bars are shown.
 
     Raises:
         InputError: there is no such folder, a package in it cannot be read, or apt fails.
     """
     if source is None:
         source = work / DOWNLOADS
-        _fetch(names, source, progress)
+        fetch(names, source, progress)
     if not source.is_dir():
         what = "is a file" if source.exists() else "no such folder"
         raise InputError(
@@ -80,37 +76,10 @@ def packages(
         )
     for name in names:
         for deb in sorted(source.glob(f"{name}_*.deb"))[-1:]:
-            unpack(deb, work / "unpacked", wanted)
+            unpack(deb, work / "unpacked", wanted, progress)
     folders = [
         work / "unpacked",
         source,
         *sorted(path for path in source.iterdir() if path.is_dir()),
     ]
     return Packages(tuple(path for path in folders if (path / "usr").is_dir()), str(source))
-
-
-def _fetch(names: Sequence[str], folder: Path, progress: bool) -> None:
-    """Download packages by `apt-get download`, which needs no root; those that are there stay."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in names if not any(folder.glob(f"{name}_*.deb"))]
-    if missing and shutil.which("apt-get") is None:
-        raise InputError(
-            f"there is no apt-get to get the packages with: download {', '.join(names)} from "
-            f"Debian 12 or later, and give the folder they lie in to --source"
-        )
-    for name in tqdm(missing, desc="packages", disable=None if progress else True, leave=False):
-        # Whatever is not whole has another place, so that a run that was killed can go on.
-        with tempfile.TemporaryDirectory(dir=folder) as beside:
-            command = ["apt-get", "download", "-q", name]
-            done = subprocess.run(
-                command, cwd=beside, capture_output=True, text=True, errors="replace", check=False
-            )
-            found = list(Path(beside).glob(f"{name}_*.deb"))
-            if done.returncode or not found:
-                errors = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-                reason = errors[0].removeprefix("E:").strip() if errors else "no reason given"
-                raise InputError(
-                    f"apt-get download {name} failed ({reason}); run `apt-get update` first, or "
-                    f"get the package on another machine and give its folder to --source"
-                )
-            found[0].rename(folder / found[0].name)

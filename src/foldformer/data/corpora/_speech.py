@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import soundfile
 from tqdm import tqdm
 
 from foldformer.data.corpora._choice import REASONS, Chosen
-from foldformer.data.corpora._manifests import manifest, store
+from foldformer.data.corpora._manifests import Int16, manifest, store
 from foldformer.data.corpora._recordings import read_sound
 from foldformer.data.corpora._sizes import SplitSize, table
 from foldformer.errors import InputError
@@ -66,7 +67,7 @@ def write_splits(
     """Write recordings and manifests (`SPLIT.jsonl.gz`); sizes by language, then split.
 
     Raises:
-        InputError: there is nothing to train on.
+        InputError: there is nothing to train on, or a recording is damaged.
         OSError: a file cannot be written.
     """
     if not splits["train"]:
@@ -91,13 +92,22 @@ def _write_split(
         for each in shown(utterances, split, progress):
             path = f"audio/{each.language}/{split}/{each.name}.flac"
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            sound, rate = read_sound(each.chosen.path)
+            sound, rate = _sound(each.chosen.path)
             text = each.chosen.text
             custom = {"written": each.chosen.written, **each.custom}
             about = {"text": text, "language": each.language, "speaker": each.speaker}
             write(store(folder, path, sound, rate, custom=custom, **about))
             totals.setdefault(each.language, []).append((text, len(sound) / rate))
     return [_size(language, split, said) for language, said in totals.items()]
+
+
+def _sound(path: Path) -> tuple[Int16, int]:
+    try:
+        return read_sound(path)
+    except soundfile.SoundFileError as error:
+        raise InputError(
+            f"{path}: is damaged ({error}); get the package again, or delete the recording"
+        ) from None
 
 
 def _size(language: str, split: str, said: Sequence[tuple[str, float]]) -> SplitSize:
