@@ -1,4 +1,4 @@
-"""Writes docs/reference/configuration.md: every key of a training YAML, read off the specs themselves.
+"""Writes docs/reference/configuration.md: every key of a training YAML, read off the specs.
 
     python docs/make_configuration.py
 
