@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foldformer.cli._model_arguments import add_model_arguments, chunk_of
+from foldformer.cli._model_arguments import SEGMENT, add_model_arguments, chunk_of, segment_of
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -108,10 +108,10 @@ def _evaluated(
     else:
         from foldformer.decode.recognizer import Recognizer
 
-        chunk = chunk_of(args)
+        chunk, longest = chunk_of(args), segment_of(args)
         recognizer = Recognizer.load(model, args.head, args.beam)
         text = text or recognizer.config.text
-        evaluated = evaluate(recognizer, args.manifest, chunk, text, _count_on_stderr)
+        evaluated = evaluate(recognizer, args.manifest, chunk, text, longest, _count_on_stderr)
         _count_on_stderr(None)
         measured |= {
             "chunk": args.chunk or "none: whole recordings",
@@ -137,6 +137,8 @@ def _command(args: argparse.Namespace) -> str:
             words += [f"--{name}", str(getattr(args, name))]
     if args.beam != 1:
         words += ["--beam", str(args.beam)]
+    if args.segment != SEGMENT:
+        words += ["--segment", args.segment]
     return shlex.join(words)
 
 
