@@ -4,8 +4,8 @@
 
 A manifest names RECORDING that many times, each time as an utterance of its own with ten words. The
 real command scores the model on it as a stream, with a page and with the transcripts in a file.
-Printed are the most memory that the process ever held in RAM (Linux: the maximum resident set), and the
-seconds of the processor.
+Printed are the most memory that the process ever held in RAM (Linux: the maximum resident set), and
+the seconds of the processor.
 """
 
 import argparse

@@ -3,8 +3,7 @@
 import argparse
 import json
 import shlex
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
@@ -111,8 +110,8 @@ def _evaluated(
         chunk, longest = chunk_of(args), segment_of(args)
         recognizer = Recognizer.load(model, args.head, args.beam)
         text = text or recognizer.config.text
-        evaluated = evaluate(recognizer, args.manifest, chunk, text, longest, _count_on_stderr)
-        _count_on_stderr(None)
+        with _bar() as advance:
+            evaluated = evaluate(recognizer, args.manifest, chunk, text, longest, advance)
         measured |= {
             "chunk": args.chunk or "none: whole recordings",
             "head": args.head or next(iter(recognizer.model.heads)),
@@ -167,8 +166,15 @@ def _whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
         yield beside / path.name
 
 
-def _count_on_stderr(done: int | None) -> None:
-    """Show how many utterances are done; None clears the line."""
-    if sys.stderr.isatty():
-        line = "\r\x1b[K" if done is None else f"\r{done} utterances"
-        print(line, end="", file=sys.stderr, flush=True)
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar over utterances, where stderr is a terminal; called with those done, and all."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" utterances", leave=False, disable=None, dynamic_ncols=True) as bar:
+
+        def advance(done: int, number: int) -> None:
+            bar.total = number
+            bar.update(done - bar.n)
+
+        yield advance

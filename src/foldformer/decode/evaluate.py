@@ -28,7 +28,7 @@ def evaluate(
     chunk: int | None = None,
     text: str | None = None,
     longest: float = LONGEST,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int, int], None] = lambda done, all: None,
 ) -> Evaluated:
     """Transcribe every utterance of a manifest, or of several.
 
@@ -39,7 +39,7 @@ def evaluate(
             chunk mask gives what a stream gives.
         text: the field with the reference; the one the model was trained to write unless given.
         longest: seconds; a longer utterance is heard in pieces, as `Recognizer.segments` cuts it.
-        progress: called with the number of utterances done.
+        progress: called with the number of utterances done, and that of all.
 
     Raises:
         InputError: a manifest or a recording in it cannot be read, or an id occurs twice.
@@ -52,11 +52,11 @@ def evaluate(
     long = [cut for cut in cuts if cut.duration > longest]
     for cut in long:
         utterances.append(_in_pieces(recognizer, cut, chunk, said[cut.id], longest))
-        progress(len(utterances))
+        progress(len(utterances), len(cuts))
     batches = Utterances(recognizer.tokens, text)
     for some in SimpleCutSampler(CutSet(cuts[len(long) :]), max_duration=_BATCH, shuffle=False):
         utterances.extend(_transcribed(recognizer, batches[some], chunk, said))
-        progress(len(utterances))
+        progress(len(utterances), len(cuts))
     return _evaluated(utterances, time.monotonic() - began)
 
 
