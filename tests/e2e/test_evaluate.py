@@ -110,6 +110,20 @@ def test_transcripts_have_no_card(corpus: Path, tmp_path: Path, call) -> None:
     assert "--card: transcripts have no card" in err
 
 
+def test_a_card_that_cannot_be_written(own: Path, corpus: Path, tmp_path: Path, call) -> None:
+    """The scores are printed all the same, and the model is none the worse."""
+    folder = tmp_path / "model"
+    shutil.copytree(own, folder)
+    (folder / "README.md").write_bytes(b"caf\xe9\n")
+    code, out, err = call("evaluate", folder, corpus / "test.jsonl.gz", "--card")
+    assert code == 2
+    assert out.split()[:2] == ["utt.", "WER"]
+    assert err.startswith(f"foldformer: error: {folder / 'README.md'}: is not text in UTF-8")
+    assert (folder / "README.md").read_bytes() == b"caf\xe9\n"
+    api.load(folder).save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "README.md").read_bytes() == b"caf\xe9\n"
+
+
 def test_the_card_of_a_training(model: Path, corpus: Path) -> None:
     card = (model / "README.md").read_text("utf-8")
     _, front, body = card.split("---\n", 2)

@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> None:
             from foldformer.report.page import page
 
             html.write_text(page(results), encoding="utf-8")
+    _print(args, results)
     if args.card:
         from foldformer.train.card import add_to_card
 
         add_to_card(args.model, results)
-    _print(args, results)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -82,7 +82,8 @@ class Recognizer:
                 f"trained with {model.spec.vocab_size}; it belongs to another model"
             )
         readme = folder / CARD
-        card = readme.read_text(encoding="utf-8") if readme.is_file() else None
+        # A card that somebody wrote in another encoding is no reason to refuse a model.
+        card = readme.read_text("utf-8", "surrogateescape") if readme.is_file() else None
         return cls(model, tokens, config, head, beam, num_best, card)
 
     def save(self, folder: str | Path) -> None:
@@ -95,7 +96,7 @@ class Recognizer:
             save_model(beside, self.model, self.config)
             self.tokens.save(beside)
             if self.card is not None:
-                (beside / CARD).write_text(self.card, encoding="utf-8")
+                (beside / CARD).write_text(self.card, "utf-8", "surrogateescape")
 
     @classmethod
     def from_pretrained(
