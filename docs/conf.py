@@ -22,7 +22,8 @@ myst_heading_anchors = 3
 default_role = "literal"  # `names` of docstrings are code, as in Markdown
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
+autodoc_inherit_docstrings = False  # those of PyTorch
+autoclass_content = "both"  # what __init__ takes, below what the class is
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
