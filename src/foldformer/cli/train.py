@@ -72,7 +72,10 @@ def _check(config: "TrainConfig", accept_changes: bool) -> int:
     from foldformer.train.check import check
 
     bar = "reading audio: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-    with tqdm(total=0, bar_format=bar, dynamic_ncols=True, delay=1.0, disable=None) as shown:
+    # Shown only where a person watches, like all bars.
+    with tqdm(
+        total=0, bar_format=bar, dynamic_ncols=True, delay=1.0, disable=None, leave=False
+    ) as shown:
 
         def advance(seconds: float, total: float) -> None:
             shown.total = total
