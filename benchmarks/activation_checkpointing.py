@@ -16,28 +16,17 @@ import time
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from foldformer.model import Model, ModelSpec
-from foldformer.nn.encoder import EncoderSpec
-from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
-from foldformer.nn.linears.residual import ResidualSpec
+from _models import VOCABULARY, trained_model
 from foldformer.train.recompute import recompute
 
-BATCH, FRAMES, MELS, VOCABULARY, TOKENS = 16, 1000, 80, 500, 30
+BATCH, FRAMES, MELS, TOKENS = 16, 1000, 80, 30
 
 
 class Training:
     """A model and its batch."""
 
     def __init__(self, width: int, layers: int, uses: int, thrifty: bool) -> None:
-        torch.manual_seed(0)
-        encoder = EncoderSpec(
-            d_model=width,
-            num_layers=layers,
-            uses=uses,
-            feed_forward=DenseFeedForwardSpec(d_ff=4 * width, dropout=0.1),
-            linear=ResidualSpec(rank=16 if uses > 1 else 0),
-        )
-        self.model: Model = ModelSpec(vocab_size=VOCABULARY, encoder=encoder).build().train()
+        self.model = trained_model(width, layers, uses)
         if thrifty:
             recompute(self.model)
         self.batch = (

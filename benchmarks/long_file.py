@@ -11,6 +11,7 @@ counted too, since it may come in late.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,9 @@ from foldformer.data.audio import load_audio
 def write_long(path: Path, recording: str, hours: float) -> None:
     """`recording` again and again, at 8 kHz to save space."""
     samples = load_audio(recording, 8000)
+    times = math.ceil(hours * 3600 * 8000 / len(samples))
     with soundfile.SoundFile(path, "w", 8000, 1) as file:
-        while file.tell() < hours * 3600 * 8000:
+        for _ in range(times):
             file.write(samples)
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md: every key of a training YAML, read off the specs themselves.
+"""Writes docs/reference/configuration.md: every key of a training YAML, read off the specs.
 
     python docs/make_configuration.py
 
@@ -19,7 +19,7 @@ import yaml
 from foldformer.spec import Spec, family_of, kinds, to_dict
 from foldformer.train.config import TrainConfig
 
-PAGE = Path(__file__).with_name("configuration.md")
+PAGE = Path(__file__).parent / "reference" / "configuration.md"
 
 INTRO = """\
 <!-- Written by docs/make_configuration.py; change the docstrings of the specs, not this page. -->

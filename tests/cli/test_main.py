@@ -87,6 +87,10 @@ def test_debug_among_settings() -> None:
          "pip install 'foldformer[train]'"),
         (OSError(28, "No space left on device", "m/last.ckpt"), 2,
          "foldformer: error: m/last.ckpt: No space left on device"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't "
+                      "allocate memory: you tried to allocate 64000000000000 bytes."), 2,
+         "foldformer: error: there is not enough memory; take a smaller model, smaller batches "
+         "(data.max_duration) or shorter segments (--segment)"),
         (KeyboardInterrupt(), 130, "foldformer: interrupted"),
         (Stopped(15, "stopped after step 3"), 143, "foldformer: stopped after step 3"),
     ],
@@ -108,7 +112,13 @@ def test_errors_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("ours"), ModuleNotFoundError("x", name="x"), OSError("no file")]
+    "error",
+    [
+        ValueError("ours"),
+        RuntimeError("ours"),
+        ModuleNotFoundError("x", name="x"),
+        OSError("no file"),
+    ],
 )
 def test_our_own_mistakes_are_not_hidden(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(args: argparse.Namespace) -> None:

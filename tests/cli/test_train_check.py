@@ -402,7 +402,15 @@ def test_validation_leaves_out_what_no_model_could_hear(
 def test_more_memory_than_there_is(
     corpus: Corpus, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foldformer.train.check._available", lambda: 10000)
+    monkeypatch.setattr("foldformer.train.check._available", lambda: 400_000)
     code, out, _ = train(corpus.write(), "--check")
     assert code == 2
     assert "lower data.max_duration or data.cache_gb" in flat(out)
+
+
+def test_more_weights_than_there_is_memory(corpus: Corpus, train: Train) -> None:
+    """Said before they are made: some systems end a process that asks for too much."""
+    code, out, _ = train(corpus.write(), "--check", "--model.encoder.d_model", "4000000")
+    assert code == 2
+    assert "weights, gradients and optimiser take" in flat(out)
+    assert "take a smaller model" in flat(out)

@@ -89,6 +89,21 @@ def test_a_folder_with_one_recording_names_it(model: Path, audio: Path, call) ->
     assert "\t" not in call(model, "calls/x/c.ogg")[1]
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_how_far_it_is(
+    model: Path, audio: Path, call, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    """A bar where somebody may look at it; what is wrong with a file does not run into it."""
+    (audio / "calls" / "b.flac").write_bytes(b"no sound")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: shown)
+    code, out, err = call(model, "calls", "--output", "out")
+    assert (code, out) == (2, "")
+    complaints = [line for line in re.split(r"[\r\n]+", err) if line.startswith("foldformer")]
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"foldformer: error: {Path('calls/b.flac')}: cannot be read")
+    assert ("3/3" in err) == ("c.ogg 0:02" in err) == shown
+
+
 @pytest.mark.parametrize("form", ["text", "json", "srt", "vtt"])
 def test_a_file_for_each_recording(model: Path, audio: Path, call, form: str) -> None:
     code, out, err = call(model, "calls", "--output", "out/deep", "--format", form)

@@ -1,3 +1,4 @@
+import random
 import unicodedata
 from pathlib import Path
 
@@ -162,6 +163,23 @@ def test_a_foreign_or_damaged_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b" / "tokens.model").write_bytes(b"no model")
     with pytest.raises(InputError, match="is not a SentencePiece model"):
         Tokens.load(tmp_path / "b")
+
+
+def test_a_model_with_a_wrong_byte(tmp_path: Path) -> None:
+    """It is refused in one line, or does its work: no other error, wherever the byte is."""
+    TokensSpec(kind="sentencepiece", vocab_size=80).build(TEXTS).save(tmp_path)
+    path = tmp_path / "tokens.model"
+    good, draw, said = path.read_bytes(), random.Random(0), []
+    for _ in range(300):
+        bad = bytearray(good)
+        bad[draw.randrange(len(bad))] ^= 1 + draw.randrange(255)
+        path.write_bytes(bad)
+        try:
+            Tokens.load(tmp_path).encode(TEXTS[0])
+        except InputError as error:
+            said.append(str(error))
+    assert 0 < len(said) < 300
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in said)
 
 
 def test_impossible_sizes_are_explained() -> None:

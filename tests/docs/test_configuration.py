@@ -12,6 +12,7 @@ from foldformer.spec import from_dict, to_dict
 from foldformer.train.config import TrainConfig, read_config
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reference" / "configuration.md"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def keys_on(page: str) -> set[str]:
 
 def test_page_is_up_to_date(script: ModuleType) -> None:
     """If it is not: python docs/make_configuration.py."""
-    assert (DOCS / "configuration.md").read_text(encoding="utf-8") == script.page()
+    assert PAGE.read_text(encoding="utf-8") == script.page()
 
 
 def test_every_key_of_a_configuration_is_on_the_page() -> None:
@@ -66,14 +67,14 @@ def test_every_key_of_a_configuration_is_on_the_page() -> None:
         },
     )
     keys = {key for key in keys_in(to_dict(config)) if not key.endswith(".kind")}
-    page = keys_on((DOCS / "configuration.md").read_text(encoding="utf-8"))
+    page = keys_on(PAGE.read_text(encoding="utf-8"))
     assert len(keys) > 60
     assert keys <= page
     assert {key for key in page if "encoder.linear" not in key} - keys == {"tokens.kind"}
 
 
 def test_every_key_has_a_meaning() -> None:
-    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     for row in re.findall(r"^\| `.*$", page, re.MULTILINE):
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
         assert len(cells) == 4, row
@@ -81,7 +82,7 @@ def test_every_key_has_a_meaning() -> None:
 
 
 def test_the_smallest_file_on_the_page_is_read(tmp_path: Path) -> None:
-    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     found = re.search(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert found is not None
     (tmp_path / "a.yaml").write_text(found[1])

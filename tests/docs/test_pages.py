@@ -25,8 +25,16 @@ from foldformer.spec import from_dict, to_dict
 from foldformer.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RECIPES = sorted((ROOT / "recipes").glob("*/README.md"))
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("recipes/**/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -68,7 +76,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("demo")
-@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/python.md"])
 def test_python_of_the_page_runs(name: str) -> None:
     found = blocks(ROOT / name, "python")
     assert found
@@ -86,8 +94,8 @@ def test_a_folder_of_recordings_becomes_a_manifest(
         write_recording(folder / f"{name}.wav")
         (folder / f"{name}.txt").write_text(f"{text}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    (snippet,) = blocks(ROOT / "docs" / "corpora.md", "python")
-    exec(compile(snippet, "docs/corpora.md", "exec"), {})
+    (snippet,) = blocks(ROOT / "docs" / "how-to" / "own-data.md", "python")
+    exec(compile(snippet, "docs/how-to/own-data.md", "exec"), {})
     moved = folder.rename(tmp_path / "moved")
     cuts = list(read_cuts(moved / "cuts.jsonl.gz"))
     for cut in cuts:
@@ -96,20 +104,21 @@ def test_a_folder_of_recordings_becomes_a_manifest(
     assert [len(samples_of(cut)) for cut in cuts] == [12000, 12000]
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/corpora.md", "docs/cli.md", "docs/training.md"]
-)
-def test_configurations_are_accepted(name: str) -> None:
-    found = blocks(ROOT / name, "yaml")
-    assert found
+def test_configurations_are_accepted() -> None:
+    """All that say what to make; others show a part."""
+    found = [
+        block
+        for document in DOCUMENTS
+        for block in blocks(document, "yaml")
+        if block.startswith("output:")
+    ]
+    assert len(found) >= 6
     for block in found:
         config = from_dict(TrainConfig, yaml.safe_load(block))
         config.with_vocabulary(30).model.check()
 
 
-@pytest.mark.parametrize(
-    "document", DOCUMENTS + RECIPES, ids=lambda path: str(path.relative_to(ROOT))
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_commands_parse(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     shown = re.findall(r"^ *(?:\$| {4}) ?foldformer ([a-z].*)$", text, re.MULTILINE)
@@ -121,7 +130,7 @@ def test_commands_parse(document: Path) -> None:
 
 
 def test_every_verb_has_a_section() -> None:
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     help_text = build_parser().format_help()
     verbs = re.findall(r"^    ([a-z]+)\b", help_text, re.MULTILINE)
     assert {"corpus", "describe", "evaluate", "train", "transcribe"} <= set(verbs)
@@ -130,14 +139,14 @@ def test_every_verb_has_a_section() -> None:
 
 
 def test_every_public_name_has_a_reference() -> None:
-    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\.\. auto\w+:: foldformer\.(\w+)$", page, re.MULTILINE))
     assert documented == set(foldformer.__all__)
 
 
 def test_sizes_of_the_presets() -> None:
     """The README's table, and the shares in the concepts, against what is counted."""
-    concepts = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    concepts = (ROOT / "docs" / "concepts" / "sharing.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, spec in PRESETS.items():
         with torch.device("meta"):
@@ -155,15 +164,25 @@ def test_sizes_of_the_presets() -> None:
 
 
 def test_every_recipe_is_on_the_page() -> None:
-    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    included = re.findall(r"^```\{include\} \.\./recipes/(\w+)/README\.md$", page, re.MULTILINE)
-    assert {*included, "demo"} == {path.parent.name for path in RECIPES}
+    page = (ROOT / "docs" / "how-to" / "recipes.md").read_text(encoding="utf-8")
+    pattern = r"^```\{include\} \.\./\.\./recipes/(\w+)/README\.md$"
+    included = re.findall(pattern, page, re.MULTILINE)
+    recipes = {path.parent.name for path in ROOT.glob("recipes/*/README.md")}
+    assert {*included, "demo"} == recipes
 
 
-@pytest.mark.parametrize(
-    "document", DOCUMENTS + RECIPES, ids=lambda path: str(path.relative_to(ROOT))
-)
+def anchors(document: Path) -> set[str]:
+    """The headings of a page as its links name them, as GitHub and MyST do."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_links_lead_somewhere(document: Path) -> None:
+    """Where the pages are read as they lie; what becomes of them is tested with the site."""
     text = document.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (document.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        page = document.parent / target if target else document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), f"{target}#{anchor}"

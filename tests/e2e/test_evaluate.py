@@ -1,11 +1,16 @@
 """`foldformer evaluate` as a user gives it."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+import soxr
 import yaml
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 import foldformer as api
 
@@ -105,6 +110,20 @@ def test_transcripts_have_no_card(corpus: Path, tmp_path: Path, call) -> None:
     assert "--card: transcripts have no card" in err
 
 
+def test_a_card_that_cannot_be_written(own: Path, corpus: Path, tmp_path: Path, call) -> None:
+    """The scores are printed all the same, and the model is none the worse."""
+    folder = tmp_path / "model"
+    shutil.copytree(own, folder)
+    (folder / "README.md").write_bytes(b"caf\xe9\n")
+    code, out, err = call("evaluate", folder, corpus / "test.jsonl.gz", "--card")
+    assert code == 2
+    assert out.split()[:2] == ["utt.", "WER"]
+    assert err.startswith(f"foldformer: error: {folder / 'README.md'}: is not text in UTF-8")
+    assert (folder / "README.md").read_bytes() == b"caf\xe9\n"
+    api.load(folder).save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "README.md").read_bytes() == b"caf\xe9\n"
+
+
 def test_the_card_of_a_training(model: Path, corpus: Path) -> None:
     card = (model / "README.md").read_text("utf-8")
     _, front, body = card.split("---\n", 2)
@@ -129,3 +148,80 @@ def test_validation_figures_come_from_their_command(model: Path, corpus: Path, c
     scores = json.loads(out)["scores"]["all"]
     assert scores["wer"]["value"] == pytest.approx(best["wer"])
     assert scores["cer"]["value"] == pytest.approx(best["cer"])
+
+
+def test_long_utterances_are_heard_in_pieces(
+    model: Path, corpus: Path, tmp_path: Path, call
+) -> None:
+    """As `transcribe` hears them; what a piece emits counts from the start of the recording."""
+    test, rows = corpus / "test.jsonl.gz", {}
+    for options in ((), ("--chunk", "320ms")):
+        output = tmp_path / "a.jsonl"
+        segment = ("--segment", "2s", *options)
+        code, out, err = call("evaluate", model, test, *segment, "--output", output, "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)["measured"]["command"].endswith("--segment 2s")
+        rows = {row["id"]: row for row in map(json.loads, output.read_text("utf-8").splitlines())}
+        assert max(row["seconds"] for row in rows.values()) > 4
+        for name, row in rows.items():
+            audio = corpus / "audio" / "en" / "test" / f"{name}.flac"
+            code, out, err = call("transcribe", model, audio, *segment, "--json")
+            assert (code, err) == (0, "")
+            parts = [json.loads(line)["text"] for line in out.splitlines()]
+            assert row["hypothesis"] == " ".join(part for part in parts if part)
+    for row in rows.values():
+        assert len(row["emitted"]) == len(row["hypothesis"].split())
+        assert row["emitted"] == sorted(row["emitted"])
+        assert all(time <= row["seconds"] for time in row["emitted"])
+
+
+def odd_cut(folder: Path, name: str, seconds: float, rate: int, text: str) -> MonoCut:
+    """Noise at a rate of its own."""
+    path = folder / f"{name}.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(int(seconds * rate)), rate)
+    recording = Recording.from_file(path, recording_id=name)
+    said = SupervisionSegment(name, name, 0.0, recording.duration, text=text, language="en")
+    return MonoCut(name, 0.0, recording.duration, 0, [said], recording=recording)
+
+
+def test_odd_utterances(model: Path, tmp_path: Path, call, caplog) -> None:
+    """What no model could hear is left out and named; all else is scored."""
+    cuts = [
+        odd_cut(tmp_path, "hi-fi", 1.0, 96000, "one"),
+        odd_cut(tmp_path, "phone", 1.0, 8000, "two"),
+        odd_cut(tmp_path, "mute", 1.0, 16000, ""),
+        odd_cut(tmp_path, "foreign", 1.0, 16000, "\u4f60\u597d"),
+        odd_cut(tmp_path, "click", 0.001, 16000, "three"),
+    ]
+    CutSet(cuts).to_file(tmp_path / "odd.jsonl")
+    output = tmp_path / "out.jsonl"
+    code, out, err = call("evaluate", model, tmp_path / "odd.jsonl", "--output", output)
+    assert code == 0, err
+    assert "all     4" in out
+    assert "left out cut 'click': it lasts less than 0.04 s" in caplog.text + err
+    rows = {row["id"]: row for row in map(json.loads, output.read_text("utf-8").splitlines())}
+    assert set(rows) == {"hi-fi", "phone", "mute", "foreign"}
+    samples, rate = soundfile.read(tmp_path / "hi-fi.wav", dtype="float32")
+    lower = soxr.resample(samples, rate, 16000, quality="HQ")
+    assert rows["hi-fi"]["hypothesis"] == api.load(model).transcribe(lower, 16000).text
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no sound", "missing"])
+def test_a_bad_recording_in_a_manifest(
+    model: Path, corpus: Path, tmp_path: Path, call, damage: str
+) -> None:
+    """In the middle of it; no score without it, and no file of half the utterances."""
+    copy, output = tmp_path / "corpus", tmp_path / "out.jsonl"
+    shutil.copytree(corpus, copy)
+    with gzip.open(copy / "test.jsonl.gz", "rt", encoding="utf-8") as lines:
+        names = [json.loads(line)["id"] for line in lines]
+    path = copy / "audio" / "en" / "test" / f"{names[2]}.flac"
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"fLaC" * 99)
+    code, out, err = call("evaluate", model, copy / "test.jsonl.gz", "--output", output)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith(f"foldformer: error: cut '{names[2]}': its recording")
+    assert not output.exists()

@@ -59,6 +59,7 @@ def test_a_page_shows_all_there_is() -> None:
         "2 utterances, 1.0 minutes of speech",
         "word emission delay",
         "Compared with other",
+        "all, WER %",  # the heading where the page is narrow
         "sacreBLEU: nrefs:1|bs:1000",
         "30 x real time",
         "written as too",

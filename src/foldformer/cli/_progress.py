@@ -1,6 +1,7 @@
 """What a user sees on stderr while recordings are heard: a bar, and what went wrong."""
 
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -38,13 +39,15 @@ class Progress:
         if shown:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=recordings, unit=" recordings", leave=False, file=sys.stderr)
+            self._bar = tqdm(
+                total=recordings, unit=" files", leave=False, file=sys.stderr, dynamic_ncols=True
+            )
 
     def heard(self, name: str, seconds: float) -> None:
         """A recording has been heard so far."""
         if self._bar is not None:
             minutes, rest = divmod(int(seconds), 60)
-            self._bar.set_postfix_str(f"{name} {minutes}:{rest:02}")
+            self._bar.set_postfix_str(f"{Path(name).name[-24:]} {minutes}:{rest:02}")
 
     def next(self) -> None:
         """A recording is done."""

@@ -3,15 +3,14 @@
 import argparse
 import json
 import shlex
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foldformer.cli._model_arguments import add_model_arguments, chunk_of
+from foldformer.cli._model_arguments import SEGMENT, add_model_arguments, chunk_of, segment_of
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -77,11 +76,11 @@ def run(args: argparse.Namespace) -> None:
             from foldformer.report.page import page
 
             html.write_text(page(results), encoding="utf-8")
+    _print(args, results)
     if args.card:
         from foldformer.train.card import add_to_card
 
         add_to_card(args.model, results)
-    _print(args, results)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -108,11 +107,11 @@ def _evaluated(
     else:
         from foldformer.decode.recognizer import Recognizer
 
-        chunk = chunk_of(args)
+        chunk, longest = chunk_of(args), segment_of(args)
         recognizer = Recognizer.load(model, args.head, args.beam)
         text = text or recognizer.config.text
-        evaluated = evaluate(recognizer, args.manifest, chunk, text, _count_on_stderr)
-        _count_on_stderr(None)
+        with _bar() as advance:
+            evaluated = evaluate(recognizer, args.manifest, chunk, text, longest, advance)
         measured |= {
             "chunk": args.chunk or "none: whole recordings",
             "head": args.head or next(iter(recognizer.model.heads)),
@@ -137,6 +136,8 @@ def _command(args: argparse.Namespace) -> str:
             words += [f"--{name}", str(getattr(args, name))]
     if args.beam != 1:
         words += ["--beam", str(args.beam)]
+    if args.segment != SEGMENT:
+        words += ["--segment", args.segment]
     return shlex.join(words)
 
 
@@ -165,8 +166,15 @@ def _whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
         yield beside / path.name
 
 
-def _count_on_stderr(done: int | None) -> None:
-    """Show how many utterances are done; None clears the line."""
-    if sys.stderr.isatty():
-        line = "\r\x1b[K" if done is None else f"\r{done} utterances"
-        print(line, end="", file=sys.stderr, flush=True)
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar over utterances, where stderr is a terminal; called with those done, and all."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" utterances", leave=False, disable=None, dynamic_ncols=True) as bar:
+
+        def advance(done: int, number: int) -> None:
+            bar.total = number
+            bar.update(done - bar.n)
+
+        yield advance

@@ -91,6 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug or not error.filename:
             raise
         return _complain(f"{error.filename}: {error.strerror}")
+    except (MemoryError, RuntimeError) as error:
+        if args.debug or not _is_out_of_memory(error):
+            raise
+        return _complain(
+            "there is not enough memory; take a smaller model, smaller batches "
+            "(data.max_duration) or shorter segments (--segment)"
+        )
     except Stopped as stop:
         print(f"foldformer: {stop}", file=sys.stderr)
         return 128 + stop.number
@@ -98,6 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("foldformer: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     return code or 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether that is what PyTorch says, which has no type of its own for it on a CPU."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
 
 
 def _complain(message: str) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldformer.cli._model_arguments import add_model_arguments, chunk_of
+from foldformer.cli._model_arguments import add_model_arguments, chunk_of, segment_of
 from foldformer.cli._recordings import Recording, recordings_of
 from foldformer.errors import InputError, SpecError
 
@@ -41,12 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FOLDER", help="write a file for each recording into FOLDER"
     )
     parser.add_argument(
-        "--segment",
-        default="30s",
-        metavar="30s",
-        help="the longest part to hear at once; a longer recording is cut where it is quiet",
-    )
-    parser.add_argument(
         "--num-best",
         type=int,
         metavar="N",
@@ -59,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from foldformer.cli._progress import Progress
     from foldformer.decode.recognizer import Recognizer
 
-    chunk, longest = chunk_of(args), _seconds(args.segment)
+    chunk, longest = chunk_of(args), segment_of(args)
     if args.num_best and args.format in ("srt", "vtt"):
         raise SpecError(f"num-best: {args.format} holds one hypothesis; take text or json")
     recognizer = Recognizer.load(args.model, args.head, args.beam, args.num_best or 1)
@@ -80,15 +74,6 @@ def run(args: argparse.Namespace) -> int:
                 progress.complain(error)
             progress.next()
     return 2 if progress.complaints else 0
-
-
-def _seconds(text: str) -> float:
-    from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
-
-    seconds = encoder_frames(text) * ENCODER_FRAME_MS / 1000
-    if seconds < 1:
-        raise SpecError(f"segment: expected 1s or more, got {text!r}")
-    return seconds
 
 
 def _find(words: Sequence[str], progress: "Progress") -> list[Recording]:

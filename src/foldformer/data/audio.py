@@ -34,7 +34,7 @@ Samples = npt.NDArray[np.float32]
 SUFFIXES = frozenset((
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc",
     ".au", ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".paf", ".pvf", ".svx",
-    ".iff", ".avr", ".ircam", ".wve",
+    ".iff", ".avr", ".ircam", ".wve", ".htk", ".sds", ".sd2",
 ))  # fmt: skip
 """How names of recordings end, in lower case: the formats of libsndfile."""
 

@@ -155,8 +155,7 @@ def eval_loader(
     Raises:
         InputError: a manifest is missing, foreign or empty, or an utterance in it has no text.
     """
-    found = [cut for path in manifests_of(manifests) for cut in _heard(path, text, longest)]
-    found.sort(key=lambda cut: (-cut.duration, cut.id))
+    found = heard_cuts(manifests, text, longest)
     sampler = SimpleCutSampler(
         CutSet(found),
         max_duration=max(max_duration, found[0].duration),
@@ -165,6 +164,14 @@ def eval_loader(
         world_size=world_size,
     )
     return DataLoader(Utterances(tokens, text), sampler=sampler, batch_size=None)
+
+
+def heard_cuts(
+    manifests: str | Sequence[str], text: str = "text", longest: float = math.inf
+) -> list[Cut]:
+    """The utterances of an evaluation, longest first; arguments and errors as of `eval_loader`."""
+    found = [cut for path in manifests_of(manifests) for cut in _heard(path, text, longest)]
+    return sorted(found, key=lambda cut: (-cut.duration, cut.id))
 
 
 def unheard(cut: Cut, longest: float = math.inf) -> str:

@@ -1,7 +1,7 @@
 """A recording of any length in pieces, cut where it is quietest, in constant memory."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -50,19 +50,35 @@ def pieces(source: str | os.PathLike[str] | BinaryIO, longest: float = LONGEST) 
         InputError: the recording cannot be read, or ends too early; see `open_audio`.
         ValueError: `longest` is too small.
     """
+    name = name_of(source)
+    with open_audio(source) as file:
+        yield from pieces_of(mono_blocks(file, name), file.samplerate, name, longest)
+
+
+def pieces_of(
+    blocks: Iterable[Samples], rate: int, name: str, longest: float = LONGEST
+) -> Iterator[Piece]:
+    """`pieces` of samples that come in blocks (N,) of any length.
+
+    Args:
+        blocks: one after the other, mono.
+        rate: of the samples, in Hz.
+        name: what to call them in an error.
+        longest: seconds, 1 or more.
+
+    Raises:
+        ValueError: `longest` is too small.
+    """
     if longest < 1:
         raise ValueError(f"longest: expected 1 second or more, got {longest}")
-    name, start = name_of(source), 0
-    with open_audio(source) as file:
-        rate = file.samplerate
-        most = round(longest * rate)
-        waiting = np.empty(0, np.float32)
-        for block in mono_blocks(file, name):
-            waiting = np.concatenate([waiting, block])
-            while len(waiting) > most:
-                cut = _quietest(waiting[:most], rate, first=most * 2 // 3)
-                yield _piece(name, start, waiting[:cut], rate)
-                start, waiting = start + cut, waiting[cut:]
+    start, most = 0, round(longest * rate)
+    waiting = np.empty(0, np.float32)
+    for block in blocks:
+        waiting = np.concatenate([waiting, block])
+        while len(waiting) > most:
+            cut = _quietest(waiting[:most], rate, first=most * 2 // 3)
+            yield _piece(name, start, waiting[:cut], rate)
+            start, waiting = start + cut, waiting[cut:]
     if start == 0 or len(waiting) >= SHORTEST * rate:
         yield _piece(name, start, waiting, rate)
 

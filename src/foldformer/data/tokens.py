@@ -98,7 +98,8 @@ def _train_sentencepiece(lines: Sequence[str], spec: TokensSpec) -> "Tokens":
             f"SentencePiece cannot make {spec.vocab_size} tokens of these {len(lines)} texts "
             f"({reason or error}); choose another vocab_size"
         ) from None
-    return _with_model(written.getvalue())
+    model = written.getvalue()
+    return Tokens(_pieces(model), model)
 
 
 def _processor(model: bytes) -> "sentencepiece.SentencePieceProcessor":
@@ -107,10 +108,9 @@ def _processor(model: bytes) -> "sentencepiece.SentencePieceProcessor":
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def _with_model(model: bytes) -> "Tokens":
+def _pieces(model: bytes) -> list[str]:
     processor = _processor(model)
-    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-    return Tokens(pieces, model)
+    return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
 
 
 class Tokens:
@@ -198,16 +198,17 @@ class Tokens:
             raise InputError(f"{table}: {error}") from None
         if not (folder / _MODEL).exists():
             return cls(symbols)
+        model = (folder / _MODEL).read_bytes()
         try:
-            tokens = _with_model((folder / _MODEL).read_bytes())
-        except RuntimeError:
+            pieces = _pieces(model)
+        except (RuntimeError, UnicodeDecodeError):
             raise InputError(f"{folder / _MODEL}: is not a SentencePiece model") from None
-        if tokens.symbols != tuple(symbols):
+        if pieces != symbols:
             raise InputError(
                 f"{folder / _MODEL}: its pieces are not those of {_TABLE}; "
                 f"take both files from the same folder"
             )
-        return tokens
+        return cls(symbols, model)
 
 
 def _check_symbols(symbols: Sequence[str]) -> None:

@@ -21,6 +21,8 @@ from foldformer.data.tokens import Tokens
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
 
+_MOST_WORKERS = 1024  # more processes than any machine should have to start by a slip
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec(Spec):
@@ -75,6 +77,10 @@ class DataSpec(Spec):
         for name in ("ascending_epochs", "num_workers", "cache_gb"):
             if getattr(self, name) < 0:
                 raise SpecError(f"{name}: {getattr(self, name)}; must not be negative")
+        if self.num_workers > _MOST_WORKERS:
+            raise SpecError(
+                f"num_workers: expected {_MOST_WORKERS} at most, got {self.num_workers}"
+            )
 
 
 @dataclass(frozen=True)

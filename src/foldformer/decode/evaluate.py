@@ -5,13 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.dataset import SimpleCutSampler
+
 from foldformer.data.alignment import word_ends
-from foldformer.data.batches import Batch, eval_loader, manifests_of
-from foldformer.data.cuts import language_of, read_cuts, text_of
+from foldformer.data.batches import Batch, Utterances, heard_cuts, manifests_of
+from foldformer.data.cuts import language_of, read_cuts, samples_of, text_of
+from foldformer.data.durations import ENCODER_FRAME_MS
+from foldformer.data.pieces import LONGEST, pieces_of
 from foldformer.decode.latency import word_times
 from foldformer.decode.recognizer import Recognizer
 from foldformer.decode.utterances import Evaluated, Utterance, read_transcripts
 from foldformer.errors import InputError
+
+_BATCH = 200.0  # seconds of audio that are heard at once
 
 
 def evaluate(
@@ -19,7 +27,8 @@ def evaluate(
     manifests: str | Sequence[str],
     chunk: int | None = None,
     text: str | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    longest: float = LONGEST,
+    progress: Callable[[int, int], None] = lambda done, all: None,
 ) -> Evaluated:
     """Transcribe every utterance of a manifest, or of several.
 
@@ -29,7 +38,8 @@ def evaluate(
         chunk: encoder frames (40 ms) a chunk, or None for the full context. Encoding under the
             chunk mask gives what a stream gives.
         text: the field with the reference; the one the model was trained to write unless given.
-        progress: called with the number of utterances done.
+        longest: seconds; a longer utterance is heard in pieces, as `Recognizer.segments` cuts it.
+        progress: called with the number of utterances done, and that of all.
 
     Raises:
         InputError: a manifest or a recording in it cannot be read, or an id occurs twice.
@@ -38,9 +48,15 @@ def evaluate(
     said = _said(manifests, text)
     began = time.monotonic()
     utterances: list[Utterance] = []
-    for batch in eval_loader(manifests, recognizer.tokens, text):
-        utterances.extend(_transcribed(recognizer, batch, chunk, said))
-        progress(len(utterances))
+    cuts = heard_cuts(manifests, text)
+    long = [cut for cut in cuts if cut.duration > longest]
+    for cut in long:
+        utterances.append(_in_pieces(recognizer, cut, chunk, said[cut.id], longest))
+        progress(len(utterances), len(cuts))
+    batches = Utterances(recognizer.tokens, text)
+    for some in SimpleCutSampler(CutSet(cuts[len(long) :]), max_duration=_BATCH, shuffle=False):
+        utterances.extend(_transcribed(recognizer, batches[some], chunk, said))
+        progress(len(utterances), len(cuts))
     return _evaluated(utterances, time.monotonic() - began)
 
 
@@ -132,6 +148,31 @@ def _transcribed(
             )
         )
     return utterances
+
+
+def _in_pieces(
+    recognizer: Recognizer, cut: Cut, chunk: int | None, said: _Said, longest: float
+) -> Utterance:
+    """A long utterance: attention over all of it costs memory with the square of its length."""
+    texts: list[str] = []
+    emitted: list[float] = []
+    samples, rate = samples_of(cut), round(cut.sampling_rate)
+    for piece in pieces_of([samples], rate, f"cut {cut.id!r}", longest):
+        best = recognizer.segment(piece, chunk).transcripts[0]
+        texts.append(best.text)
+        if chunk is not None:
+            frames = [round((t - piece.start) * 1000 / ENCODER_FRAME_MS) for t in best.times]
+            heard = word_times(best.tokens, frames, chunk, piece.end - piece.start)
+            emitted += [round(piece.start + time, 4) for time in heard]
+    return Utterance(
+        id=cut.id,
+        language=said.language,
+        reference=said.text,
+        hypothesis=" ".join(" ".join(texts).split()),
+        seconds=said.seconds,
+        spoken=said.words if chunk is not None else None,
+        emitted=tuple(emitted) if chunk is not None else None,
+    )
 
 
 def _evaluated(utterances: list[Utterance], seconds: float | None) -> Evaluated:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from foldformer.data.durations import ENCODER_FRAME_MS
-from foldformer.data.tokens import SPACE
 from foldformer.decode.edits import aligned
 from foldformer.decode.texts import normalised
 from foldformer.decode.utterances import Utterance
+from foldformer.decode.words import spelled
 
 _OVERHANG = 0.0075  # seconds that the window of a feature frame reaches beyond its 10 ms
 
@@ -48,20 +48,9 @@ def word_times(
         chunk: encoder frames a chunk.
         seconds: length of the recording, at whose end the last chunk is taken as it is.
     """
-    words: list[float] = []
-    begun = False
-    for symbol, frame in zip(symbols, frames, strict=True):
-        heard = (frame // chunk + 1) * chunk * ENCODER_FRAME_MS / 1000 + _OVERHANG
-        time = min(round(heard, 4), seconds)
-        for character in symbol:
-            if character == SPACE:
-                begun = False
-            elif begun:
-                words[-1] = time
-            else:
-                words.append(time)
-                begun = True
-    return tuple(words)
+    decided = [frames[places[-1]] for _, places in spelled(symbols)]
+    heard = [(at // chunk + 1) * chunk * ENCODER_FRAME_MS / 1000 + _OVERHANG for at in decided]
+    return tuple(min(round(time, 4), seconds) for time in heard)
 
 
 def latencies(utterances: Sequence[Utterance]) -> list[Latency]:

@@ -15,7 +15,7 @@ from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_
 from foldformer.data.audio import SAMPLING_RATE, Samples, convert, load_audio, to_mono_16k
 from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.features import fbank
-from foldformer.data.pieces import LONGEST, pieces
+from foldformer.data.pieces import LONGEST, Piece, pieces
 from foldformer.data.tokens import Tokens
 from foldformer.decode.choose import choose_search
 from foldformer.decode.search import Hypothesis, Search
@@ -82,7 +82,8 @@ class Recognizer:
                 f"trained with {model.spec.vocab_size}; it belongs to another model"
             )
         readme = folder / CARD
-        card = readme.read_text(encoding="utf-8") if readme.is_file() else None
+        # A card that somebody wrote in another encoding is no reason to refuse a model.
+        card = readme.read_text("utf-8", "surrogateescape") if readme.is_file() else None
         return cls(model, tokens, config, head, beam, num_best, card)
 
     def save(self, folder: str | Path) -> None:
@@ -95,7 +96,7 @@ class Recognizer:
             save_model(beside, self.model, self.config)
             self.tokens.save(beside)
             if self.card is not None:
-                (beside / CARD).write_text(self.card, encoding="utf-8")
+                (beside / CARD).write_text(self.card, "utf-8", "surrogateescape")
 
     @classmethod
     def from_pretrained(
@@ -193,9 +194,17 @@ class Recognizer:
                 it is reached.
         """
         for piece in pieces(audio, longest):
-            samples = convert(piece.samples, piece.sampling_rate, SAMPLING_RATE, piece.name)
-            found = [later(each, piece.start) for each in self._heard(samples, chunk)]
-            yield Segment(round(piece.start, 3), round(piece.end, 3), tuple(found))
+            yield self.segment(piece, chunk)
+
+    def segment(self, piece: Piece, chunk: int | None = None) -> Segment:
+        """What is heard in a piece of a recording, with times from the recording's start.
+
+        Raises:
+            InputError: its samples are too few, or no finite numbers.
+        """
+        samples = convert(piece.samples, piece.sampling_rate, SAMPLING_RATE, piece.name)
+        found = tuple(later(each, piece.start) for each in self._heard(samples, chunk))
+        return Segment(round(piece.start, 3), round(piece.end, 3), found)
 
     def _heard(self, samples: Samples, chunk: int | None) -> list[Transcript]:
         features = torch.from_numpy(fbank(samples, SAMPLING_RATE))[None]

@@ -1,5 +1,6 @@
 """From tokens to words with times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from foldformer.data.tokens import SPACE
@@ -26,25 +27,37 @@ class Word:
     score: float
 
 
+def spelled(symbols: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """The words that tokens spell, each with the places of its tokens; "▁" is a space.
+
+    >>> spelled(["▁he", "ll", "o", "▁", "you▁a"])
+    [('hello', [0, 1, 2]), ('you', [4]), ('a', [4])]
+    """
+    words: list[tuple[str, list[int]]] = []
+    begins = True
+    for place, symbol in enumerate(symbols):
+        for part, text in enumerate(symbol.split(SPACE)):
+            begins = begins or part > 0
+            if text and begins:
+                words.append((text, [place]))
+            elif text:
+                begun, places = words[-1]
+                words[-1] = begun + text, [*places, place]
+            begins = begins and not text
+    return words
+
+
 def words_of(transcript: Transcript, end: float) -> list[Word]:
     """The words of a transcript, in their order; no word ends after `end`, in seconds.
 
     A model decides on a token when it has heard enough of it: the times of CTC and transducer
     tokens are those peaks, not the borders of sounds.
     """
-    words: list[Word] = []
-    begins = True
-    for token, time, score in zip(
-        transcript.tokens, transcript.times, transcript.scores, strict=True
-    ):
-        for part, text in enumerate(token.split(SPACE)):
-            begins = begins or part > 0
-            if text and begins:
-                words.append(Word(text, time, time + TAIL, score))
-            elif text:
-                word = words[-1]
-                words[-1] = Word(word.text + text, word.start, time + TAIL, word.score + score)
-            begins = begins and not text
+    times, scores = transcript.times, transcript.scores
+    words = [
+        Word(text, times[places[0]], times[places[-1]] + TAIL, sum(scores[p] for p in places))
+        for text, places in spelled(transcript.tokens)
+    ]
     borders = [word.start for word in words[1:]] + [end] * bool(words)
     return [
         replace(word, end=round(max(word.start, min(word.end, border)), 3))

@@ -123,6 +123,10 @@ class Encoder(nn.Module):
         return self.norm(x), (*front, remembered, *states)
 
 
+MOST_LAYERS = 1000
+"""Layers in depth at most: more of them are a slip, and would take minutes to build."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec(Spec):
     """An encoder of `num_layers` layers in depth, of which every `uses` share their weights."""
@@ -149,9 +153,10 @@ class EncoderSpec(Spec):
     """Encoder frames (40 ms) that a stream remembers before its chunk."""
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "num_layers"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+        if self.d_model < 1:
+            raise SpecError(f"d_model: expected 1 or more, got {self.d_model}")
+        if not 1 <= self.num_layers <= MOST_LAYERS:
+            raise SpecError(f"num_layers: expected 1 to {MOST_LAYERS}, got {self.num_layers}")
         if self.left_context < 0:
             raise SpecError(f"left_context: expected 0 or more frames, got {self.left_context}")
         if isinstance(self.uses, tuple):

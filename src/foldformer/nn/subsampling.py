@@ -64,6 +64,10 @@ class Subsampling(nn.Module):
         return y.transpose(1, 2), (x[:, :, kept[0] :], hidden[:, :, kept[1] :])
 
 
+MOST_FRAMES = 100
+"""Frames of a convolution at most: the second one sees 2 s with so many."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubsamplingSpec(Spec):
     """Two strided convolutions."""
@@ -79,8 +83,8 @@ class SubsamplingSpec(Spec):
         for name in ("num_mels", "channels"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
-        if self.kernel < 2:
-            raise SpecError(f"kernel: expected 2 or more, got {self.kernel}")
+        if not 2 <= self.kernel <= MOST_FRAMES:
+            raise SpecError(f"kernel: expected 2 to {MOST_FRAMES}, got {self.kernel}")
 
     def build(self, d_model: int) -> Subsampling:
         """The module with outputs of width `d_model`."""

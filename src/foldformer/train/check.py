@@ -25,7 +25,7 @@ from foldformer.data.training import DataSpec, TrainLoader, selection_of
 from foldformer.errors import FoldformerError
 from foldformer.train.changes import check_same
 from foldformer.train.config import TrainConfig
-from foldformer.train.memory import Memory, Shape, memory_of
+from foldformer.train.memory import TIMES_WEIGHTS, Memory, Shape, memory_of, weight_bytes
 from foldformer.train.run import initialise
 from foldformer.train.state import LAST, STATE, check_checkpoint, check_writable
 
@@ -117,6 +117,14 @@ def _check_data(found: Checked, spec: DataSpec, tokens: Tokens, progress: Progre
 
 
 def _check_model(found: Checked, config: TrainConfig, tokens: Tokens) -> None:
+    found.available = _available()
+    least = TIMES_WEIGHTS * weight_bytes(config.model)
+    if least > found.available > 0:  # not even built: the system might end the process for it
+        found.errors.append(
+            f"weights, gradients and optimiser take {least / 2**30:.1f} GiB of memory, and there "
+            f"are {found.available / 2**30:.1f}; take a smaller model"
+        )
+        return
     with torch.random.fork_rng(devices=[]):
         model = config.model.build()
     if config.training.initialise_from:
@@ -124,7 +132,6 @@ def _check_model(found: Checked, config: TrainConfig, tokens: Tokens) -> None:
     shapes = list(_shapes(config, tokens, found.train))
     found.batches = len(shapes)
     found.memory = memory_of(model, config.training, shapes, _cache(config.data, found.train))
-    found.available = _available()
     if found.memory.total > found.available > 0:
         found.errors.append(
             f"the training takes about {found.memory.total / 2**30:.1f} GiB of memory, and there "

@@ -11,6 +11,8 @@ from foldformer.errors import SpecError
 from foldformer.model import ModelSpec
 from foldformer.spec import Spec, from_dict, override, read_yaml
 
+_MOST_THREADS = 1024  # of PyTorch; more of them are a slip, and cannot be started
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec(Spec):
@@ -64,6 +66,8 @@ class TrainingSpec(Spec):
         for name in ("learning_rate", "warmup", "weight_decay", "clip", "threads"):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+        if self.threads > _MOST_THREADS:
+            raise SpecError(f"threads: expected {_MOST_THREADS} at most, got {self.threads}")
         for name in ("ema", "full_context"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
@@ -99,6 +103,10 @@ class TrainConfig(Spec):
     """What is trained."""
     training: TrainingSpec = field(default_factory=TrainingSpec)
     """How it is trained."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise SpecError(f"seed: expected 0 to {2**32 - 1}, got {self.seed}")
 
     def with_vocabulary(self, vocab_size: int) -> "TrainConfig":
         """The same with the number of tokens filled in.

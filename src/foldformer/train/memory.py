@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foldformer.data.features import NUM_MELS
-from foldformer.model import Model
+from foldformer.model import Model, ModelSpec
 from foldformer.train.config import TrainingSpec
 
 
@@ -19,6 +19,17 @@ class Shape:
     batch: int
     frames: int
     tokens: int
+
+
+TIMES_WEIGHTS = 4
+"""Weights, their gradients, and the two moments of the optimiser."""
+
+
+def weight_bytes(spec: ModelSpec) -> int:
+    """Bytes of a model's weights, which are not made for it."""
+    with torch.device("meta"):
+        model = spec.build()
+    return sum(p.numel() * p.element_size() for p in model.parameters())
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Source:
         utterances: cuts in it.
         hours: of recordings.
         licence: what a file beside it names, and that file; or "not stated".
-        composed: whether it is composed speech, see docs/corpora.md.
+        composed: whether it is composed speech, see docs/reference/corpora.md.
     """
 
     manifest: str
