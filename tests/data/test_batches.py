@@ -77,11 +77,18 @@ def test_evaluation_takes_an_utterance_longer_than_a_batch(manifest: Path, token
 
 
 def test_processes_can_share_an_evaluation(manifest: Path, tokens: Tokens) -> None:
-    shares = [
-        rows(eval_loader(str(manifest), tokens, max_duration=4, rank=rank, world_size=2))
-        for rank in range(2)
-    ]
-    assert shares[0].keys() | shares[1].keys() == IDS
+    whole = list(eval_loader(str(manifest), tokens, max_duration=4))
+    assert [batch.position for batch in whole] == [(0, n + 1) for n in range(len(whole))]
+    for world_size in (2, 3, len(whole) + 2):
+        shares = [
+            list(eval_loader(str(manifest), tokens, "text", 4, rank, world_size))
+            for rank in range(world_size)
+        ]
+        found = {batch.position[1]: batch.ids for share in shares for batch in share}
+        assert found == {n: batch.ids for n, batch in enumerate(whole, start=1)}
+        assert all(shares)
+        if world_size < len(whole):
+            assert sum(map(len, shares)) == len(whole)
 
 
 def test_a_silent_utterance_has_no_targets(manifest: Path, tmp_path: Path, tokens: Tokens) -> None:

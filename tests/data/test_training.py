@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lhotse import CutSet
 
 from foldformer.data.augmentation import AugmentationSpec
 from foldformer.data.batches import Batch, eval_loader, texts_of
 from foldformer.data.cuts import read_cuts
+from foldformer.data.selection import Survey, survey
 from foldformer.data.tokens import Tokens, TokensSpec
-from foldformer.data.training import DataSpec, Place, Planned, TrainLoader
+from foldformer.data.training import DataSpec, Place, Planned, TrainLoader, selection_of
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import from_dict, to_dict
 
@@ -53,10 +56,8 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], atol: fl
         torch.testing.assert_close(a[name], b[name], rtol=0, atol=atol)
 
 
-def epoch_of(
-    number: int, spec: DataSpec, tokens: Tokens, seed: int = 1, **share: int
-) -> list[Batch]:
-    return list(TrainLoader(spec, tokens, seed, **share).epoch(number))
+def epoch_of(number: int, spec: DataSpec, tokens: Tokens, seed: int = 1) -> list[Batch]:
+    return list(TrainLoader(spec, tokens, seed).epoch(number))
 
 
 def test_training_gives_every_utterance_once_in_batches_of_like_length(
@@ -130,19 +131,12 @@ def test_after_the_last_batch_of_an_epoch_comes_the_next_epoch(
     assert first.ids == epoch_of(1, spec_of(manifest), tokens)[0].ids
 
 
-@pytest.mark.parametrize("world_size", [1, 2])
 def test_the_first_epochs_may_have_rising_durations(
-    manifest: Path, manifest_16k: Path, tokens: Tokens, world_size: int
+    manifest: Path, manifest_16k: Path, tokens: Tokens
 ) -> None:
     spec = spec_of(manifest, manifest_16k, ascending_epochs=2, augmentation=None, max_duration=9.0)
-    shares = [
-        [epoch_of(n, spec, tokens, rank=rank, world_size=world_size) for n in range(3)]
-        for rank in range(world_size)
-    ]
     for number, rises in ((0, True), (1, True), (2, False)):
-        # A step takes one batch of each process.
-        steps = zip(*(share[number] for share in shares), strict=True)
-        batches = [batch for step in steps for batch in step]
+        batches = epoch_of(number, spec, tokens)
         lengths = [int(n) for batch in batches for n in batch.feature_lengths]
         assert (lengths == sorted(lengths)) is rises
         assert {name for batch in batches for name in batch.ids} >= IDS
@@ -170,14 +164,61 @@ def test_an_utterance_sounds_the_same_in_any_batch_and_process(
 ) -> None:
     alone = rows(epoch_of(3, spec_of(manifest), tokens))
     assert_same(rows(epoch_of(3, spec_of(manifest, num_buckets=2), tokens)), alone)
-    shares = [
-        rows(epoch_of(3, spec_of(manifest), tokens, rank=rank, world_size=2)) for rank in range(2)
-    ]
-    assert shares[0].keys() | shares[1].keys() >= IDS
-    for share in shares:
-        assert_same(
-            {n: r for n, r in share.items() if n in IDS}, {n: alone[n] for n in share if n in IDS}
-        )
+    num_batches = len(epoch_of(3, spec_of(manifest), tokens))
+    heard: dict[str, torch.Tensor] = {}
+    for rank in range(2):
+        loader = TrainLoader(spec_of(manifest), tokens, 1, rank, world_size=2)
+        loader.position = (3, 0)
+        heard |= rows(islice(loader, -(-(num_batches - rank) // 2)))
+    assert_same(heard, alone)
+
+
+@pytest.fixture(scope="module")
+def longer_survey(longer_manifest: Path) -> Survey:
+    """Of 30 utterances."""
+    tokens = TokensSpec().build(texts_of(str(longer_manifest)))
+    return survey(str(longer_manifest), selection_of(spec_of(longer_manifest), tokens))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    max_duration=st.floats(8.0, 40.0),
+    ascending_epochs=st.integers(0, 1),
+    phases=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5)), min_size=1, max_size=3),
+    seed=st.integers(0, 3),
+)
+def test_processes_take_turns_and_nothing_is_lost(
+    longer_survey: Survey,
+    tokens: Tokens,
+    max_duration: float,
+    ascending_epochs: int,
+    phases: list[tuple[int, int]],
+    seed: int,
+) -> None:
+    """Any number of processes, and another one after each resumption, for some steps each."""
+    spec = spec_of(
+        Path(longer_survey.path), max_duration=max_duration, ascending_epochs=ascending_epochs
+    )
+
+    def loader_of(rank: int, world_size: int) -> TrainLoader:
+        return TrainLoader(spec, tokens, seed, rank, world_size, [longer_survey])
+
+    position, heard = (0, 0), []
+    for world_size, steps in phases:
+        shares = []
+        for rank in range(world_size):
+            loader = loader_of(rank, world_size)
+            loader.position = position
+            shares.append(list(islice(loader.share(), steps)))
+        for turn in zip(*shares, strict=True):
+            (position,) = {place.position for place in turn}
+            heard += [(place.epoch, [cut.id for cut in place.cuts]) for place in turn]
+    alone = list(islice(loader_of(0, 1).share(), len(heard)))
+    assert heard == [(place.epoch, [cut.id for cut in place.cuts]) for place in alone]
+    assert position == alone[-1].position
+    for epoch in range(heard[-1][0]):  # those that are complete
+        ids = [name for number, names in heard if number == epoch for name in names]
+        assert sorted(ids) == sorted(f"u{i}" for i in range(30))
 
 
 forked = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # by PyTorch

@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import io
-import logging
 import os
 import pkgutil
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from foldformer import cli
+from foldformer.cli._logs import show_logs
 from foldformer.errors import FoldformerError, MissingExtraError, Stopped
 
 # Top-level module of an optional dependency -> (package to name, extra that brings it).
@@ -68,10 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.settings = settings
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal cannot show: \xe9
         sys.stdout.reconfigure(errors="backslashreplace")
-    logging.basicConfig(
-        level=logging.DEBUG if args.debug else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    show_logs(args.debug)
     try:
         code: int | None = args.run(args)
     except FoldformerError as error:

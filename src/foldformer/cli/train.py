@@ -4,13 +4,19 @@ Every key of the YAML can be set on the command line: --training.steps 2000
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foldformer.cli._logs import show_logs
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from foldformer.train.config import TrainConfig
+    from foldformer.train.place import Place
+    from foldformer.train.run import Trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="leave out up to N steps, over the whole run, whose loss or gradient is not finite",
     )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="GPUs of this machine, or processes where there are none, that train together; "
+        "1 unless torchrun or srun says otherwise",
+    )
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help="machines that train together; see docs/how-to/several-machines.md",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=["ddp", "fsdp"],
+        default="ddp",
+        help="what each device holds: a copy of the model (the default), or a share of it",
+    )
     parser.usage = (
-        "%(prog)s CONFIG.yaml [--check] [--accept-changes] [--skip-bad-batches N] [--key value ...]"
+        "%(prog)s CONFIG.yaml [--check] [--accept-changes] [--skip-bad-batches N] [--devices N] "
+        "[--nodes N] [--strategy ddp|fsdp] [--key value ...]"
     )
     parser.epilog = "--key value sets a key over the file, as in --training.steps 2000"
     parser.set_defaults(takes_settings=True)
@@ -47,21 +73,57 @@ def run(args: argparse.Namespace) -> int:
     settings = parse_settings(args.settings)
     if args.skip_bad_batches < 0:
         raise SpecError(f"--skip-bad-batches: expected 0 or more, got {args.skip_bad_batches}")
+    for name in ("devices", "nodes"):
+        if (asked := getattr(args, name)) is not None and asked < 1:
+            raise SpecError(f"--{name}: expected 1 or more, got {asked}")
     from foldformer.train.config import read_config
 
     config = read_config(args.config, settings)
     if args.check:
         return _check(config, args.accept_changes)
-    from foldformer.train.run import train
-
-    trained = train(
-        config, accept_changes=args.accept_changes, skip_bad_batches=args.skip_bad_batches
-    )
+    trained = _train(args, config)
+    if trained is None:
+        return 0
     scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items())
     print(f"best validation: {scores}")
     print(f"model: {trained.folder}")
     print(f"next: foldformer transcribe {trained.folder} RECORDING.wav")
     return 0
+
+
+def _train(args: argparse.Namespace, config: "TrainConfig") -> "Trained | None":
+    """What the training ends with; None in a process that leaves it to another to say that."""
+    from foldformer.train.launch import launch
+    from foldformer.train.place import check_asked, place_of
+    from foldformer.train.run import train
+    from foldformer.train.state import how_to_go_on
+
+    work = partial(
+        train,
+        config,
+        accept_changes=args.accept_changes,
+        skip_bad_batches=args.skip_bad_batches,
+        strategy=args.strategy,
+    )
+    place = place_of()
+    if place is not None:
+        check_asked(place, args.devices, args.nodes)
+        trained = work(place=place)
+        return trained if place.rank == 0 else None
+    devices, nodes = args.devices or 1, args.nodes or 1
+    if devices * nodes == 1:
+        return work()
+    prepare = partial(show_logs, args.debug)
+    go_on = partial(how_to_go_on, Path(config.output))
+    return launch(partial(_at, work), devices, nodes, prepare=prepare, go_on=go_on)
+
+
+def _at(
+    work: "Callable[..., Trained]", place: "Place", say: "Callable[[str], object]"
+) -> "Trained | None":
+    """`work` at its place; only the first process of all has something to say in the end."""
+    trained = work(place=place, say=say)
+    return trained if place.rank == 0 else None
 
 
 def _check(config: "TrainConfig", accept_changes: bool) -> int:

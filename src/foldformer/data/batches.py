@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from glob import glob
 from pathlib import Path
 
@@ -58,10 +58,12 @@ class Batch:
     """Language of each utterance, empty where the manifest gives none."""
 
     position: tuple[int, int] = (0, 0)
-    """Epoch of training, and how many of its batches are done with this one."""
+    """Epoch of training, and how many of its batches are done with this one and those that other
+    processes have of the same step. In an evaluation, which has no epochs: its number, from 1."""
 
     step_tokens: int = 0
-    """Tokens of all batches of the optimiser step that this one belongs to, in training."""
+    """Tokens of all batches of the optimiser step that this one belongs to, in training: those of
+    every process."""
 
     @property
     def audio_seconds(self) -> float:
@@ -129,6 +131,47 @@ class Utterances(Dataset[Batch]):
         return features_of(cut, self.augmentation, rng, self.sounds, self.cache)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A batch to be made."""
+
+    position: tuple[int, int]
+    """The `position` of the batch."""
+
+    cuts: CutSet
+    """The utterances."""
+
+    epoch: int = 0
+    """Of the augmentation."""
+
+
+@dataclass(frozen=True)
+class Planned(Dataset[Batch]):
+    """A batch for each place: what is heard of an utterance depends on the epoch."""
+
+    utterances: Utterances
+
+    def __getitem__(self, place: Place) -> Batch:
+        """The batch at a place."""
+        batch = replace(self.utterances, epoch=place.epoch)[place.cuts]
+        return replace(batch, position=place.position)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The batches of an evaluation that a process gets: the sampler of its loader.
+
+    It has no length: where Lightning knows that of a validation, it counts the batches of one twice
+    that a run makes up for when it goes on.
+    """
+
+    places: list[Place]
+
+    def __iter__(self) -> Iterator[Place]:
+        """One batch after another."""
+        return iter(self.places)
+
+
 def eval_loader(
     manifests: str | Sequence[str],
     tokens: Tokens,
@@ -148,7 +191,9 @@ def eval_loader(
         tokens: what texts are cut into.
         text: field of the supervisions.
         max_duration: seconds of audio in a batch.
-        rank: which share of the batches this process gets.
+        rank: which share of the batches this process gets: those with the numbers `rank` + 1,
+            `rank` + 1 + `world_size`, ... A process for which none is left gets the first one
+            again, so that nobody has nothing to do.
         world_size: number of processes.
         longest: seconds; a longer utterance is left out too.
 
@@ -160,10 +205,12 @@ def eval_loader(
         CutSet(found),
         max_duration=max(max_duration, found[0].duration),
         shuffle=False,
-        rank=rank,
-        world_size=world_size,
+        rank=0,
+        world_size=1,
     )
-    return DataLoader(Utterances(tokens, text), sampler=sampler, batch_size=None)
+    places = [Place((0, number), cuts) for number, cuts in enumerate(sampler, start=1)]
+    share = Share(places[rank::world_size] or places[:1])
+    return DataLoader(Planned(Utterances(tokens, text)), sampler=share, batch_size=None)
 
 
 def heard_cuts(

@@ -8,11 +8,11 @@ from itertools import chain, compress, count, islice
 from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from foldformer.data.ahead import ahead
 from foldformer.data.augmentation import AugmentationSpec, sounds_of
-from foldformer.data.batches import Batch, Utterances, manifests_of
+from foldformer.data.batches import Batch, Place, Planned, Utterances, manifests_of
 from foldformer.data.bulk_features import bulk_fbank
 from foldformer.data.cuts import load_cuts
 from foldformer.data.feature_cache import FeatureCache
@@ -22,6 +22,7 @@ from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
 
 _MOST_WORKERS = 1024  # more processes than any machine should have to start by a slip
+_WHOLE = {"rank": 0, "world_size": 1}  # a sampler would share its batches by itself otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,29 +84,6 @@ class DataSpec(Spec):
             )
 
 
-@dataclass(frozen=True)
-class Place:
-    """A batch to be made."""
-
-    position: tuple[int, int]
-    """Epoch, and how many of its batches are done with this one."""
-
-    cuts: CutSet
-    """The utterances."""
-
-
-@dataclass(frozen=True)
-class Planned(Dataset[Batch]):
-    """A batch for each place: what is heard of an utterance depends on the epoch."""
-
-    utterances: Utterances
-
-    def __getitem__(self, place: Place) -> Batch:
-        """The batch at a place."""
-        batch = replace(self.utterances, epoch=place.position[0])[place.cuts]
-        return replace(batch, position=place.position)
-
-
 class Used:
     """The cuts of a manifest that a survey found fit; each iteration reads them anew."""
 
@@ -122,18 +100,24 @@ class TrainLoader:
 
     The utterances of an epoch are shuffled within classes of duration, or come with rising
     duration, and are augmented; all of it depends on the seed, the number of the epoch and the
-    manifests alone. With several processes each gets its share of the batches, as
-    torch.distributed says unless `rank` and `world_size` do.
+    manifests alone.
+
+    Several processes take turns: of every `world_size` batches in this order each gets one, over
+    the ends of epochs too. So they have equally many batches, every utterance is heard once in an
+    epoch whatever their number, and a run can go on with another number of them. (The samplers of
+    Lhotse can share batches by themselves, but at the end of an epoch they split up what is left,
+    or repeat some of it, in a way that depends on the number of processes.)
 
     Attributes:
         position: the epoch, and how many of its batches are done, where iteration begins. To
-            resume, set it to the `position` of the last batch that was trained on.
+            resume, set it to the `position` of the last batch that was trained on; it counts the
+            batches of all processes.
 
     Args:
         spec: manifests and sizes.
         tokens: what texts are cut into.
         seed: of order and augmentation.
-        rank: which share of the batches this process gets.
+        rank: which of the batches of a turn this process gets, from 0.
         world_size: number of processes.
         surveys: of the manifests, if they were made already.
 
@@ -147,8 +131,8 @@ class TrainLoader:
         spec: DataSpec,
         tokens: Tokens,
         seed: int,
-        rank: int | None = None,
-        world_size: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
         surveys: Sequence[Survey] | None = None,
     ) -> None:
         if surveys is None:
@@ -163,10 +147,9 @@ class TrainLoader:
             duration_bins=[spec.max_utterance] if sum(kept) == 1 else None,
             shuffle=True,
             seed=seed,
-            rank=rank,
-            world_size=world_size,
+            **_WHOLE,
         )
-        self._share = {"rank": rank, "world_size": world_size}
+        self._rank, self._world_size = rank, world_size
         self._spec = spec
         self._dataset = Planned(
             Utterances(
@@ -181,13 +164,11 @@ class TrainLoader:
         self.position = (0, 0)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches from `position` on."""
-        epoch, done = self.position
-        rest = chain.from_iterable(self.plan(number) for number in count(epoch + 1))
-        return self._batches(chain(self.plan(epoch, done), rest))
+        """The batches of this process from `position` on."""
+        return self._batches(self.share())
 
     def epoch(self, number: int, done: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, without the first `done`, whose audio is not even read."""
+        """All batches of one epoch, without the first `done`, whose audio is not even read."""
         return self._batches(self.plan(number, done))
 
     def plan(self, number: int, done: int = 0) -> Iterator[Place]:
@@ -196,7 +177,18 @@ class TrainLoader:
         sampler = self._ascending() if rising else self._bucketed
         sampler.set_epoch(number)
         for place, cuts in enumerate(islice(sampler, done, None), start=done + 1):
-            yield Place((number, place), cuts)
+            yield Place((number, place), cuts, number)
+
+    def share(self) -> Iterator[Place]:
+        """Which utterances make up the batches of this process from `position` on.
+
+        Each has the position of the last batch of its turn, where another turn begins.
+        """
+        epoch, done = self.position
+        rest = chain.from_iterable(self.plan(number) for number in count(epoch + 1))
+        plan = chain(self.plan(epoch, done), rest)
+        while turn := list(islice(plan, self._world_size)):
+            yield replace(turn[self._rank], position=turn[-1].position)
 
     def _batches(self, plan: Iterable[Place]) -> Iterator[Batch]:
         """The batches of a plan; its worker processes live as long as it does."""
@@ -216,7 +208,7 @@ class TrainLoader:
     def _ascending(self) -> SimpleCutSampler:
         cuts = sorted(chain(*self._sets), key=lambda cut: (cut.duration, cut.id))
         return SimpleCutSampler(
-            CutSet(cuts), max_duration=self._spec.max_duration, shuffle=False, **self._share
+            CutSet(cuts), max_duration=self._spec.max_duration, shuffle=False, **_WHOLE
         )
 
 

@@ -1,5 +1,7 @@
 """A layer: one set of shared weights, used K times in depth."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,7 +27,8 @@ class UseNorm(nn.Module):
 class Layer(nn.Module):
     """One Transformer layer, pre-norm, whose matrices serve K uses.
 
-    It offers its two branches without the skip connections, which belong to the depth.
+    It offers its two branches without the skip connections, which belong to the depth. For whole
+    utterances a depth calls them inside of a call of the layer: see `forward`.
     """
 
     def __init__(self, d_model: int, uses: int, mixer: Mixer, feed_forward: FeedForward) -> None:
@@ -35,6 +38,14 @@ class Layer(nn.Module):
         self.mixer = mixer
         self.feed_forward_norm = UseNorm(d_model, uses)
         self.feed_forward = feed_forward
+
+    def forward(self, x: Tensor, run: Callable[["Layer", Tensor], Tensor]) -> Tensor:
+        """run(layer, x): several uses in a row, by the depth, as one call of this module.
+
+        So what is done around the calls of modules, such as putting together the weights that
+        several devices hold shares of, is done once for all these uses.
+        """
+        return run(self, x)
 
     def mix(self, x: Tensor, use: int, mask: Mask) -> Tensor:
         """mixer(norm(x)), (B, T, D) -> (B, T, D)."""

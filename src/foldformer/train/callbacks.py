@@ -1,5 +1,6 @@
 """What happens around the steps: the progress bar, validation scores, the model folder."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from tqdm import tqdm
 
 from foldformer.data.training import TrainLoader
 from foldformer.decode.score import score_text, score_translation
-from foldformer.train.module import TrainingModule
+from foldformer.train.group import ALONE, Group
+from foldformer.train.module import TrainingModule, Validated
+
+_log = logging.getLogger(__name__)
 
 _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -52,7 +56,9 @@ class Progress(Callback):
         assert self._bar is not None
         assert isinstance(pl_module, TrainingModule)
         seconds = max(time.monotonic() - self._began[0], 1e-9)
-        speed = (pl_module.audio_seconds - self._began[1]) / 3600 / seconds
+        # The batches of the other processes are drawn like those of this one.
+        heard = (pl_module.audio_seconds - self._began[1]) * pl_module.group.size
+        speed = heard / 3600 / seconds
         batch, losses = pl_module.parts[-1]
         loss = float(losses.sum() / batch.target_lengths.sum().clamp(min=1))
         shown = [f"loss {loss:.4g}", f"{speed:.3g} h/s"]
@@ -90,9 +96,10 @@ class DataPosition(Callback):
     worker processes take batches from it in advance.
     """
 
-    def __init__(self, loader: TrainLoader) -> None:
+    def __init__(self, loader: TrainLoader, group: Group = ALONE) -> None:
         self._loader = loader
         self._position = loader.position
+        self._group = group
 
     def on_train_batch_end(
         self,
@@ -106,12 +113,19 @@ class DataPosition(Callback):
         self._position = batch.position
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the data."""
-        return {"position": self._position}
+        """The place in the data, and how many processes have come there."""
+        return {"position": self._position, "processes": self._group.size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin at that place."""
         self._position = self._loader.position = state_dict["position"]
+        before, now = state_dict.get("processes", 1), self._group.size
+        if before != now:
+            _log.warning(
+                "goes on with %d training process%s in place of %d: no utterance is lost or heard "
+                "twice, but a step has %g times as many",
+                *(now, "es" if now > 1 else "", before, now / before),
+            )
 
 
 class ModelFolder(Callback):
@@ -169,14 +183,17 @@ class ModelFolder(Callback):
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget the validation before."""
         assert isinstance(pl_module, TrainingModule)
-        pl_module.validated = []
+        pl_module.validated = {}
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score, log, and save if better: lower WER, or higher BLEU, and of equals lower loss."""
         assert isinstance(pl_module, TrainingModule)
-        if trainer.sanity_checking or not pl_module.validated:
-            return
-        metrics = self._metrics(pl_module)
+        pl_module.end_validation()
+        seen: dict[int, list[Validated]] = {}
+        for share in pl_module.group.gathered(pl_module.validated):
+            seen |= share
+        rows = [row for number in sorted(seen) for row in seen[number]]
+        metrics = pl_module.group.first(lambda: self._metrics(rows, trainer.global_step))
         for name, value in metrics.items():
             if name != "step":
                 pl_module.log(f"validation/{name}", value)
@@ -185,11 +202,10 @@ class ModelFolder(Callback):
             self.best = metrics
         self.validated_at = trainer.global_step
 
-    def _metrics(self, module: TrainingModule) -> dict[str, float]:
-        seen = module.validated
+    def _metrics(self, seen: list[Validated], step: int) -> dict[str, float]:
         references, hypotheses = [v.reference for v in seen], [v.hypothesis for v in seen]
         loss = sum(v.loss for v in seen) / max(1, sum(v.num_tokens for v in seen))
-        metrics = {"step": float(module.global_step), "loss": loss}
+        metrics = {"step": float(step), "loss": loss}
         if self._translation:
             return metrics | {"bleu": float(score_translation(references, hypotheses).bleu.value)}
         scored = score_text(references, hypotheses)
@@ -199,17 +215,38 @@ class ModelFolder(Callback):
         return metrics["wer"] if "wer" in metrics else -metrics["bleu"], metrics["loss"]
 
 
-def averaging(decay: float) -> WeightAveraging:
+class Averages(WeightAveraging):
     """An exponential moving average of the weights that first averages over all steps so far.
 
     The weight of the newest weights is max(1 - decay, 9 / (10 + n)) after n steps, so that the
     random start is soon forgotten.
     """
 
-    def average(
-        means: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int
-    ) -> None:
-        newest = max(1 - decay, 9 / (10 + int(count)))
-        torch._foreach_lerp_(means, current, newest)  # as torch.optim.swa_utils does it
+    def __init__(self, decay: float) -> None:
+        def average(
+            means: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int
+        ) -> None:
+            newest = max(1 - decay, 9 / (10 + int(count)))
+            if self._sharded:
+                from foldformer.train.shards import own_share
 
-    return WeightAveraging(multi_avg_fn=average)
+                means, current = [[own_share(t) for t in ts] for ts in (means, current)]
+            # As torch.optim.swa_utils does it.
+            torch._foreach_lerp_(means, current, newest)
+
+        super().__init__(multi_avg_fn=average)
+        self._sharded = False
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Follow the weights to where they are now: on a device, or in shards."""
+        assert isinstance(pl_module, TrainingModule)
+        assert self._average_model is not None
+        self._sharded = pl_module.sharded
+        if self._sharded:
+            from foldformer.train.shards import shard
+
+            averaged = self._average_model.module
+            assert isinstance(averaged, TrainingModule)
+            shard(averaged.model, pl_module.device)
+        else:
+            self._average_model.to(pl_module.device)

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from foldformer.checkpoint import complete_files, write_tensors
 from foldformer.data.batches import Batch
 from foldformer.errors import InputError
+from foldformer.train.group import ALONE, Group
 from foldformer.train.module import TrainingModule
 
 _log = logging.getLogger(__name__)
@@ -29,18 +30,21 @@ class FiniteSteps(Callback):
     training. An overflow of the gradient alone, in 16 bits with a scaled loss, is none of them:
     the scaler lowers its factor.
 
-    Both are looked at together, once a step, since the norm is needed for clipping anyway.
+    Both are looked at together, once a step, since the norm is needed for clipping anyway. Several
+    processes leave a step out together, and each writes its own batches aside.
 
     Args:
         folder: where batches are written aside.
         clip: largest norm of the gradient; 0 does not clip.
         allowed: how many steps may be left out, over the whole run.
+        group: the processes.
     """
 
-    def __init__(self, folder: Path, clip: float, allowed: int) -> None:
+    def __init__(self, folder: Path, clip: float, allowed: int, group: Group = ALONE) -> None:
         self._folder = folder
         self._clip = clip
         self._allowed = allowed
+        self._group = group
         self.skipped = 0
         """Steps left out since the beginning of the run."""
 
@@ -56,7 +60,7 @@ class FiniteSteps(Callback):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = clip_grad_norm_(parameters, self._clip or math.inf)
         losses = [losses for _, losses in pl_module.parts]
-        finite = torch.cat(losses).isfinite().all()
+        finite = not self._group.largest(int(not torch.cat(losses).isfinite().all()))
         if not finite or not (norm.isfinite() or _overflows(trainer)):
             what = "gradient" if finite else "loss"
             self._refuse(pl_module.parts, what, trainer.global_step + 1)
@@ -64,19 +68,28 @@ class FiniteSteps(Callback):
                 parameter.grad = None
 
     def _refuse(self, parts: list[tuple[Batch, Tensor]], what: str, step: int) -> None:
-        numbered = list(enumerate(parts))
-        bad = [each for each in numbered if not each[1][1].isfinite().all()] or numbered
-        files = ", ".join(str(self._write(*part, step, index)) for index, part in bad)
+        size, rank = self._group.size, self._group.rank
+        bad = [
+            (index * size + rank, part)
+            for index, part in enumerate(parts)
+            if what == "gradient" or not part[1].isfinite().all()
+        ]
+        written = [str(self._write(*part, step, number)) for number, part in bad]
+        ids = _ids([part for _, part in bad])
+        shares = self._group.gathered((ids, written))
         self.skipped += 1
-        names = _named([part for _, part in bad])
+        names = _named([name for ids, _ in shares for name in ids])
+        files = ", ".join(file for _, written in shares for file in written)
         found = f"step {step}: the {what} is not finite; {names}; written to {files}"
         if self.skipped <= self._allowed:
             _log.warning("%s; left out: %d of %d", found, self.skipped, self._allowed)
             return
         more = f"; {self._allowed} were left out before" if self._allowed else ""
-        raise InputError(
-            f"{found}{more}; look at these utterances, choose a lower learning_rate, a longer "
-            "warmup or precision 32, or leave out up to N such steps with --skip-bad-batches N"
+        raise self._group.agreed(
+            InputError(
+                f"{found}{more}; look at these utterances, choose a lower learning_rate, a longer "
+                "warmup or precision 32, or leave out up to N such steps with --skip-bad-batches N"
+            )
         )
 
     def _write(self, batch: Batch, losses: Tensor, step: int, index: int) -> Path:
@@ -109,13 +122,16 @@ def _overflows(trainer: L.Trainer) -> bool:
     return scaler is not None and scaler.get_scale() > 1
 
 
-def _named(parts: list[tuple[Batch, Tensor]]) -> str:
+def _ids(parts: list[tuple[Batch, Tensor]]) -> list[str]:
     """The utterances whose loss is not finite, or all if there are none."""
-    ids = [
+    return [
         name
         for batch, losses in parts
         for name, finite in zip(batch.ids, losses.isfinite().tolist(), strict=True)
         if not finite
     ] or [name for batch, _ in parts for name in batch.ids]
+
+
+def _named(ids: list[str]) -> str:
     shown = ", ".join(ids[:5]) + (f", ... ({len(ids)} in all)" if len(ids) > 5 else "")
     return f"utterance{'s' if len(ids) > 1 else ''} {shown}"

@@ -10,6 +10,8 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from foldformer.errors import InputError, Stopped
+from foldformer.train.group import ALONE, Group
+from foldformer.train.state import how_to_go_on
 
 
 class StateKeeper(Callback):
@@ -18,11 +20,21 @@ class StateKeeper(Callback):
     In a validation a signal saves nothing: the state of the step before it is already there. A
     second signal does not wait for anything. This must stand last in the list of callbacks, so
     that the others have done their part of the step.
+
+    Several processes stop together, whichever of them got the signal.
+
+    Args:
+        last: the file.
+        every: steps between saves.
+        group: the processes.
+        num_valid: batches of a validation that each of them has at least.
     """
 
-    def __init__(self, last: Path, every: int) -> None:
+    def __init__(self, last: Path, every: int, group: Group = ALONE, num_valid: int = 0) -> None:
         self._last = last
         self._every = every
+        self._group = group
+        self._num_valid = num_valid
         self._signal: int | None = None
         self._step = -1
 
@@ -42,14 +54,11 @@ class StateKeeper(Callback):
 
     def _note(self, number: int, frame: object) -> None:
         if self._signal is not None:
-            raise Stopped(number, f"stopped at once; {self._how_to_go_on()}")
+            raise Stopped(number, f"stopped at once; {how_to_go_on(self._last.parent.parent)}")
         self._signal = number
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nstopping after this step; once more: stop at once\n")
-
-    def _how_to_go_on(self) -> str:
-        where = "the last saved step" if self._last.exists() else "the start"
-        return f"the same command goes on from {where}"
+        if self._group.leads:
+            # Not print: the signal may have come in the middle of one.
+            os.write(2, b"\nstopping after this step; once more: stop at once\n")
 
     def on_train_batch_end(
         self,
@@ -64,23 +73,38 @@ class StateKeeper(Callback):
         stepped, self._step = step > self._step, step
         if not stepped:
             return
-        stopped = self._signal is not None
-        if stopped or step % self._every == 0 or step == trainer.max_steps:
+        number = self._agreed()
+        if number or step % self._every == 0 or step == trainer.max_steps:
             self._save(trainer)
-        if self._signal is not None:
-            raise Stopped(
-                self._signal, f"stopped after step {step}; the same command goes on from there"
+            number = number or self._agreed()
+        if number:
+            raise self._group.agreed(
+                Stopped(number, f"stopped after step {step}; the same command goes on from there")
             )
+
+    def _agreed(self) -> int:
+        """The signal that a process got; 0 if none did."""
+        return self._group.largest(self._signal or 0)
 
     def _save(self, trainer: L.Trainer) -> None:
         try:
             trainer.save_checkpoint(self._last)
         except InputError as error:
-            raise InputError(f"{error}; {self._how_to_go_on()}") from None
+            raise InputError(f"{error}; {how_to_go_on(self._last.parent.parent)}") from None
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: Any, **named: Any
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Stop in the middle of a validation."""
-        if self._signal is not None:
-            raise Stopped(self._signal, f"stopped in a validation; {self._how_to_go_on()}")
+        # A process with one batch more than others has nobody to agree with after it.
+        if batch_idx < self._num_valid and (number := self._agreed()):
+            end = Stopped(
+                number, f"stopped in a validation; {how_to_go_on(self._last.parent.parent)}"
+            )
+            raise self._group.agreed(end)

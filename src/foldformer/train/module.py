@@ -14,6 +14,7 @@ from foldformer.decode.choose import choose_search
 from foldformer.decode.recognizer import decode_batch
 from foldformer.model import Model
 from foldformer.train.config import TrainConfig
+from foldformer.train.group import ALONE, Group
 from foldformer.train.schedule import make_optimizer
 
 
@@ -28,15 +29,33 @@ class Validated:
 
 
 class TrainingModule(L.LightningModule):
-    """Wraps a model for Lightning; the model itself knows nothing of it."""
+    """Wraps a model for Lightning; the model itself knows nothing of it.
 
-    def __init__(self, model: Model, tokens: Tokens, config: TrainConfig) -> None:
+    Args:
+        model: what is trained.
+        tokens: what it writes.
+        config: how it is trained.
+        group: the processes that train it, each with batches of its own.
+        sharded: whether each of them has a share of the weights alone.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokens: Tokens,
+        config: TrainConfig,
+        group: Group = ALONE,
+        sharded: bool = False,
+    ) -> None:
         super().__init__()
         self.model = model
         self.tokens = tokens
         self.config = config
+        self.group = group
+        self.sharded = sharded
         self.search = choose_search(model)
-        self.validated: list[Validated] = []
+        self.validated: dict[int, list[Validated]] = {}
+        """What this process has validated: {number of the batch: its utterances}."""
         self.parts: list[tuple[Batch, Tensor]] = []
         """The batches of the present step so far, each with its losses (B,), in nats."""
         self.audio_seconds = 0.0
@@ -44,10 +63,11 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch in nats for each token of its step.
 
-        It is multiplied by the number of batches of the step, which Lightning divides it by.
+        It is multiplied by the number of batches of the step: Lightning divides it by that of each
+        process, and the gradients of the processes are averaged.
         """
-        batches = self.config.training.accumulate
-        index = batch_idx % batches
+        own = self.config.training.accumulate
+        index, batches = batch_idx % own, own * self.group.size
         if index == 0:
             self.parts = []
         self._seed(index)
@@ -61,7 +81,7 @@ class TrainingModule(L.LightningModule):
 
         So a run that was stopped goes on with the same random numbers, whatever drew some before.
         """
-        place = f"{self.config.seed} {self.global_step} {index} {self.global_rank}"
+        place = f"{self.config.seed} {self.global_step} {index} {self.group.rank}"
         torch.manual_seed(random.Random(place).getrandbits(63))
 
     def draw_chunk(self) -> int | None:
@@ -72,14 +92,29 @@ class TrainingModule(L.LightningModule):
             return None
         return draw.choice(training.chunk_frames)
 
+    def on_validation_epoch_start(self) -> None:
+        """Take all weights, those that the callbacks have put in place, to validate them."""
+        if self.sharded:
+            from foldformer.train.shards import gather
+
+            gather(self.model)
+
+    def end_validation(self) -> None:
+        """Go back to shares of the weights; before the callbacks save or change them."""
+        if self.sharded:
+            from foldformer.train.shards import release
+
+            release(self.model)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses and greedy transcripts with the full context."""
         losses = self._losses(batch, None)
         found = decode_batch(self.model, self.search, batch.features, batch.feature_lengths, None)
+        rows = self.validated[batch.position[1]] = []
         for row, (text, hypotheses) in enumerate(zip(batch.texts, found, strict=True)):
             written = self.tokens.decode(hypotheses[0].tokens)
             num_tokens = int(batch.target_lengths[row])
-            self.validated.append(Validated(text, written, float(losses[row]), num_tokens))
+            rows.append(Validated(text, written, float(losses[row]), num_tokens))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with its schedule, stepped every step."""

@@ -2,8 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +13,28 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
-from foldformer.data.batches import Batch, eval_loader, manifests_of, texts_of
+from foldformer.data.batches import Batch, Share, eval_loader, manifests_of, texts_of
+from foldformer.data.selection import Survey, survey
 from foldformer.data.statistics import feature_statistics, languages_in
 from foldformer.data.tokens import Tokens
-from foldformer.data.training import TrainLoader, worker_error
+from foldformer.data.training import TrainLoader, selection_of, worker_error
 from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.spec import to_dict
 from foldformer.train.allocator import keep_freed_memory
-from foldformer.train.callbacks import DataPosition, ModelFolder, Progress, averaging
+from foldformer.train.callbacks import Averages, DataPosition, ModelFolder, Progress
 from foldformer.train.card import model_card
 from foldformer.train.changes import check_same, write_origin
 from foldformer.train.config import TrainConfig, TrainingSpec
 from foldformer.train.finite import FiniteSteps
+from foldformer.train.group import Group, joined
 from foldformer.train.keeping import StateKeeper
 from foldformer.train.module import TrainingModule
+from foldformer.train.place import Place
 from foldformer.train.recompute import recompute
 from foldformer.train.state import (
     LAST,
@@ -42,6 +46,8 @@ from foldformer.train.state import (
     write_best,
 )
 from foldformer.train.steps import Steps
+from foldformer.train.strategies import Placed, Sharded, strategy_of
+from foldformer.train.watch import say_error
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +61,13 @@ class Trained:
 
 
 def train(
-    config: TrainConfig, *, accept_changes: bool = False, skip_bad_batches: int = 0
+    config: TrainConfig,
+    *,
+    accept_changes: bool = False,
+    skip_bad_batches: int = 0,
+    place: Place | None = None,
+    strategy: str = "ddp",
+    say: Callable[[str], object] = say_error,
 ) -> Trained:
     """Train what the configuration says, going on where an earlier run of it was stopped.
 
@@ -64,47 +76,95 @@ def train(
         accept_changes: go on with an earlier run although its configuration or what its manifests
             say has changed since, as far as that is possible.
         skip_bad_batches: steps whose loss or gradient is not finite that may be left out.
+        place: which of the processes of a training on several devices this is, each of which calls
+            this function; see `foldformer.train.launch`. One alone unless given.
+        strategy: how several devices hold the model: `ddp`, each a copy; or `fsdp`, each a share.
+        say: is told the reason if this process is ended while it waits for another one.
 
     Returns:
         The model folder, which holds the weights of the best validation, and its scores.
 
     Raises:
         SpecError: the configuration does not fit together or does not fit the data.
-        InputError: data cannot be read, or the folder cannot be written.
+        InputError: data cannot be read, or the folder cannot be written; or another process has
+            ended.
     """
+    keep_freed_memory()
+    with _lightning_quiet(), joined(place, say) as group, ExitStack() as held:
+        if not group.leads:
+            logging.getLogger("foldformer").setLevel(logging.ERROR)
+        return _train(config, accept_changes, skip_bad_batches, place, strategy, group, held)
+
+
+def _train(
+    config: TrainConfig,
+    accept_changes: bool,
+    skip_bad_batches: int,
+    place: Place | None,
+    strategy: str,
+    group: Group,
+    held: ExitStack,
+) -> Trained:
     folder = Path(config.output)
     state = folder / STATE
-    check_writable(folder)
-    going_on = (state / LAST).exists()
-    keep_freed_memory()
-    with _lightning_quiet():
-        if config.training.threads:
-            torch.set_num_threads(config.training.threads)
-        tokens = _tokens(config, state if going_on else None)
-        config = config.with_vocabulary(tokens.vocab_size)
+    group.first(lambda: check_writable(folder))
+    going_on = group.first(lambda: (state / LAST).exists())
+    _check_shared(state, going_on, group)
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    tokens = group.first(lambda: _tokens(config, state if going_on else None))
+    config = config.with_vocabulary(tokens.vocab_size)
+    if going_on:
+        group.first(lambda: check_same(state, config, accept_changes))
+    surveys = group.first(lambda: _surveys(config, tokens))
+    loader = TrainLoader(config.data, tokens, config.seed, group.rank, group.size, surveys)
+    data, most = config.data, config.data.max_duration
+    valid = eval_loader(data.valid, tokens, data.text, most, group.rank, group.size, longest=most)
+    L.seed_everything(config.seed, verbose=False)
+    model = _model(config, group)
+    sharded = group.size > 1 and strategy == "fsdp"
+    languages = group.first(lambda: languages_in(manifests_of(data.train)))
+    saver = _Saver(folder, model, tokens, config, languages, group, sharded)
+    module = TrainingModule(model, tokens, config, group, sharded)
+    # Whatever a user can have done wrong has been found by now; only then is anything written.
+    spec = config.training
+    keeper = ModelFolder(saver, data.text != "text", spec.validate_every)
+
+    def begin() -> None:
+        held.enter_context(sole_run(state))
         if going_on:
-            check_same(state, config, accept_changes)
-        loader = TrainLoader(config.data, tokens, config.seed)
-        most = config.data.max_duration
-        valid = eval_loader(config.data.valid, tokens, config.data.text, most, longest=most)
-        L.seed_everything(config.seed, verbose=False)
-        model = _model(config)
-        saver = _Saver(folder, model, tokens, config, languages_in(manifests_of(config.data.train)))
-        module = TrainingModule(model, tokens, config)
-        # Whatever a user can have done wrong has been found by now; only then is anything written.
-        with sole_run(state):
-            spec = config.training
-            keeper = ModelFolder(saver, config.data.text != "text", spec.validate_every)
-            if going_on:
-                check_checkpoint(state)
-            with complete_files(state) as beside:
-                write_origin(beside, config)
-                tokens.save(beside)
-            finite = FiniteSteps(state, spec.clip, skip_bad_batches)
-            trainer = _trainer(spec, state, [DataPosition(loader), keeper, finite])
-            _fit(trainer, module, Steps(loader, spec.accumulate), valid, keeper, going_on)
+            check_checkpoint(state)
+        with complete_files(state) as beside:
+            write_origin(beside, config)
+            tokens.save(beside)
+
+    group.first(begin)
+    finite = FiniteSteps(state, spec.clip, skip_bad_batches, group)
+    callbacks: list[Callback] = [DataPosition(loader, group), keeper, finite]
+    if spec.ema:
+        callbacks.append(Averages(spec.ema))
+    if group.leads:
+        callbacks.append(Progress(spec.steps))
+    assert isinstance(valid.sampler, Share)
+    num_valid = -group.largest(-len(valid.sampler.places))  # the smallest
+    every = spec.save_every or spec.validate_every
+    callbacks.append(StateKeeper(state / LAST, every, group, num_valid))
+    trainer = _trainer(spec, state, callbacks, place, strategy_of(strategy, model))
+    group.expect()
+    _fit(trainer, module, Steps(loader, spec.accumulate, group), valid, keeper, going_on)
     assert keeper.best is not None, "the last step is always validated"
     return Trained(folder, keeper.best)
+
+
+def _check_shared(state: Path, going_on: bool, group: Group) -> None:
+    """Refuse machines that do not see each other's files."""
+    if group.largest(int(going_on != (state / LAST).exists())):
+        raise group.agreed(
+            InputError(
+                f"{state / LAST}: not all machines find this file; `output` must be on a file "
+                "system that they share"
+            )
+        )
 
 
 def _fit(
@@ -147,9 +207,14 @@ def _tokens(config: TrainConfig, state: Path | None) -> Tokens:
     return config.tokens.build(texts_of(config.data.train, config.data.text))
 
 
-def _model(config: TrainConfig) -> Model:
+def _surveys(config: TrainConfig, tokens: Tokens) -> list[Survey]:
+    choice = selection_of(config.data, tokens)
+    return [survey(path, choice) for path in manifests_of(config.data.train)]
+
+
+def _model(config: TrainConfig, group: Group) -> Model:
     model = config.model.build()
-    mean, deviation = feature_statistics(manifests_of(config.data.train))
+    mean, deviation = group.first(lambda: feature_statistics(manifests_of(config.data.train)))
     model.encoder.subsampling.set_statistics(torch.from_numpy(mean), deviation)
     if config.training.initialise_from:
         initialise(model, Path(config.training.initialise_from))
@@ -183,15 +248,20 @@ def initialise(model: Model, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Saver:
-    """Writes the model folder with the weights that the model has now."""
+    """Writes the model folder with the weights that the model has now; all processes call it."""
 
     folder: Path
     model: Model
     tokens: Tokens
     config: TrainConfig
     languages: tuple[str, ...]
+    group: Group
+    sharded: bool
 
     def __call__(self, metrics: dict[str, float]) -> None:
+        model = self._whole_model()
+        if not self.group.leads:
+            return
         about = ModelConfig(
             model=self.config.model,
             text=self.config.data.text,
@@ -199,28 +269,53 @@ class _Saver:
             chunks=self.config.training.chunk_frames,
         )
         with complete_files(self.folder) as beside:
-            save_model(beside, self.model, about)
+            save_model(beside, model, about)
             self.tokens.save(beside)
-            card = model_card(self.model, about, self.config, metrics)
+            card = model_card(model, about, self.config, metrics)
             (beside / "README.md").write_text(card, encoding="utf-8")
         write_best(self.folder / STATE, metrics)
 
+    def _whole_model(self) -> Model:
+        """The model; put together, for the first process, if each has a share of the weights."""
+        if not self.sharded:
+            return self.model
+        from foldformer.train.shards import whole
 
-def _trainer(spec: TrainingSpec, state: Path, callbacks: list[Callback]) -> L.Trainer:
-    if spec.ema:
-        callbacks.append(averaging(spec.ema))
-    callbacks.append(Progress(spec.steps))
-    callbacks.append(StateKeeper(state / LAST, spec.save_every or spec.validate_every))
+        weights = whole(self.model.state_dict())
+        if not self.group.leads:
+            return self.model
+        with torch.device("meta"):
+            model = self.config.model.build()
+        model.load_state_dict(weights, assign=True)
+        return model
+
+
+def _trainer(
+    spec: TrainingSpec,
+    state: Path,
+    callbacks: list[Callback],
+    place: Place | None,
+    strategy: DDPStrategy,
+) -> L.Trainer:
     plugins: list[Any] = [WholeCheckpoints()]
     # Lightning would take bfloat16 in its place where there is no GPU.
     scaled = spec.precision == "16-mixed" and not torch.cuda.is_available()
     if scaled:
         plugins.append(MixedPrecision("16-mixed", "cpu"))
+    devices: dict[str, Any] = {"accelerator": "auto", "devices": 1}
+    if place is not None:
+        plugins.append(Placed(place))
+        devices = {
+            "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
+            "devices": place.devices,
+            "num_nodes": place.nodes,
+            "strategy": strategy,
+            # Weights that are gathered in it could not be trained any more.
+            "inference_mode": not isinstance(strategy, Sharded),
+        }
     return L.Trainer(
         default_root_dir=state,
         plugins=plugins,
-        accelerator="auto",
-        devices=1,
         max_steps=spec.steps,
         max_epochs=-1,
         precision=None if scaled else spec.precision,
@@ -234,6 +329,7 @@ def _trainer(spec: TrainingSpec, state: Path, callbacks: list[Callback]) -> L.Tr
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        **devices,
     )
 
 

@@ -86,6 +86,12 @@ def check_writable(folder: Path) -> None:
             raise InputError(f"{place}: is a file; `output` names the folder to make: {folder}")
 
 
+def how_to_go_on(folder: Path) -> str:
+    """The end of a message about a training into this model folder that has stopped."""
+    where = "the last saved step" if (folder / STATE / LAST).exists() else "the start"
+    return f"the same command goes on from {where}"
+
+
 def check_checkpoint(state: Path) -> None:
     """Refuse a checkpoint that cannot be read.
 

@@ -41,6 +41,16 @@ def test_forward_adds_both_branches_in_order() -> None:
         torch.testing.assert_close(depth(x, mask), y)
 
 
+@pytest.mark.parametrize(("order", "calls"), [("adjacent", 1), ("cycle", 2)])
+def test_uses_in_a_row_are_one_call_of_their_layer(order: str, calls: int) -> None:
+    depth = built(SequentialSpec(order=order))
+    called = []
+    for layer in depth.layers:
+        layer.register_forward_hook(lambda module, *rest: called.append(module))
+    depth(torch.randn(2, 5, 8), utterance_mask(torch.tensor([5, 5]), 5, None, 0))
+    assert [called.count(layer) for layer in depth.layers] == [calls, calls]
+
+
 def test_rates_grow_linearly_with_depth() -> None:
     assert built(SequentialSpec(stochastic_depth=0.3)).drop_rates == pytest.approx(
         [0.0, 0.1, 0.2, 0.3]

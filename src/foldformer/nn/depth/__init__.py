@@ -17,7 +17,11 @@ class Depth(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, mask: Mask) -> Tensor:
-        """(B, T, D) -> (B, T, D), whole utterances."""
+        """(B, T, D) -> (B, T, D), whole utterances.
+
+        The branches of a layer are called inside of a call of the layer, one for all of its uses
+        that follow one another: see `Layer.forward`.
+        """
 
     @abstractmethod
     def init_state(self, batch: int, left_context: int) -> State:

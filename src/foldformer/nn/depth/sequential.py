@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -37,8 +39,17 @@ class Sequential(Depth):
 
     def forward(self, x: Tensor, mask: Mask) -> Tensor:
         """See Depth."""
-        for (index, use), rate in zip(self.order, self.drop_rates, strict=True):
-            layer = self._layer(index)
+        places = zip(self.order, self.drop_rates, strict=True)
+        for index, row in groupby(places, key=lambda place: place[0][0]):
+            uses = [(use, rate) for (_, use), rate in row]
+            x = self._layer(index)(x, partial(self._run, uses=uses, mask=mask))
+        return x
+
+    def _run(
+        self, layer: Layer, x: Tensor, uses: Sequence[tuple[int, float]], mask: Mask
+    ) -> Tensor:
+        """The uses of a layer that follow one another, each with its drop rate."""
+        for use, rate in uses:
             x = x + self._branch(layer.mix(x, use, mask), rate)
             x = x + self._branch(layer.feed(x, use), rate)
         return x

@@ -1,0 +1,118 @@
+"""Whatever happens to a process, all of them end, and one error says why."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch.distributed import HashStore
+
+from foldformer.train import watch
+from foldformer.train.place import Place
+from foldformer.train.watch import Watch
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet has, too."""
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True
+    )
+    return shown.stdout.strip()[:1] in ("", "Z")
+
+
+def test_processes_end_together() -> None:
+    script = Path(__file__).with_name("launching.py")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, script], env=environment, **pipes) as started:
+        assert started.stdout is not None
+        lines = [started.stdout.readline().rstrip("\n") for _ in range(5)]
+        assert lines[:3] == [
+            "large: returned 200000",
+            "fails_alone: InputError('a file is missing')",
+            "told_to_stop: Stopped('stopped by 1 signal')",
+        ]
+        waiting = [int(number) for line in lines[3:] for number in line.split()]
+        assert len(waiting) == 4
+        assert not any(map(gone, waiting))
+        started.kill()
+        until(lambda: all(map(gone, waiting)))
+        assert started.stderr is not None
+        assert "Traceback" not in started.stderr.read()
+
+
+def place_of(rank: int) -> Place:
+    return Place(rank=rank, size=3, local_rank=rank)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Hearts that beat fast; a process that is ended is noted here."""
+    monkeypatch.setattr(watch, "BEAT", 0.01)
+    monkeypatch.setattr(watch, "LOST", 0.5)
+    monkeypatch.setattr(watch, "_FAREWELL", 0.1)
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    return ended
+
+
+def test_a_process_that_falls_silent_is_missed(quick: list[int]) -> None:
+    """The third never begins; the first one finds that out, and the second hears of it."""
+    store, said = HashStore(), []
+    watches = [Watch(place_of(rank), store, said.append) for rank in range(3)]
+    for each in watches[:2]:
+        each.start()
+    time.sleep(0.8)
+    assert not any(each._why() for each in watches[:2])  # all is still being prepared
+    for each in watches[:2]:
+        each.expect()
+    until(lambda: len(quick) > 0)
+    assert quick == [2]
+    assert said[0].startswith("process 3 of 3 has ended, or its machine: nothing was heard")
+    assert watches[0].reason() == said[0]
+    assert not watches[1]._why()  # the first process is alive, as far as it can know
+    for each in watches:
+        each.stop()
+
+
+def test_the_reason_of_one_is_told_to_all(quick: list[int]) -> None:
+    store, said = HashStore(), []
+    watches = [Watch(place_of(rank), store, said.append) for rank in range(3)]
+    for each in watches:
+        each.start()
+    watches[2].tell("its disk is full")
+    watches[2].stop()
+    watches[1].tell("what follows from that")
+    assert [each.reason() for each in watches[:2]] == ["process 3 of 3: its disk is full"] * 2
+    until(lambda: len(quick) == 2)
+    assert said == ["process 3 of 3: its disk is full"] * 2
+
+
+def test_who_ends_in_time_is_not_ended(quick: list[int]) -> None:
+    store = HashStore()
+    watches = [Watch(place_of(rank), store, lambda why: None) for rank in range(3)]
+    for each in watches:
+        each.start()
+        each.expect()
+    time.sleep(0.2)
+    for each in watches:
+        each.stop()
+    time.sleep(0.7)
+    assert not quick
+
+
+def test_an_error_from_outside_of_the_main_thread_is_one_line(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    watch.say_error("it is gone")
+    assert capfd.readouterr().err == "foldformer: error: it is gone\n"
