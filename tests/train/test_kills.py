@@ -1,7 +1,9 @@
 """A run that is killed outright twenty times ends with the weights of one that never was."""
 
 import multiprocessing
+import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -125,9 +127,28 @@ class Watch:
     def saved(self, count: int) -> bool:
         return self.saves >= count
 
-    def writing(self, place: str) -> bool:
-        """Whether a checkpoint, or a model, is being written; or it has not been for long."""
-        return any((self._folder / place).glob(".partial-*")) or self.saves >= 6
+    def caught(self, place: str, delay: float) -> bool:
+        """Whether the run now stands still in the middle of writing a checkpoint, or a model.
+
+        A busy machine may let this process look too late: then the run goes on, until it is
+        caught another time or has saved often enough without.
+        """
+        if not self._writing(place):
+            return self.saves >= 6
+        time.sleep(delay)
+        self._signal(signal.SIGSTOP)
+        time.sleep(0.001)  # it is told when it next enters the system
+        if self._writing(place):
+            return True
+        self._signal(signal.SIGCONT)
+        return False
+
+    def _writing(self, place: str) -> bool:
+        return any((self._folder / place).glob(".partial-*"))
+
+    def _signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
 
 def kill(process: BaseProcess, folder: Path, draw: random.Random, duration: float) -> str:
@@ -147,8 +168,8 @@ def kill(process: BaseProcess, folder: Path, draw: random.Random, duration: floa
         time.sleep(draw.uniform(0, duration if count else 10 * duration))
     else:
         place = "training" if aim == "a checkpoint" else "."
-        watch.until(lambda: watch.writing(place))
-        time.sleep(draw.uniform(0, 0.002))
+        delay = draw.uniform(0, 0.002)
+        watch.until(lambda: watch.caught(place, delay))
     process.kill()
     process.join()
     assert process.exitcode == -9, "it should not have come to its end yet"
