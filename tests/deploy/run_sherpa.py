@@ -2,15 +2,12 @@
 
     python run_sherpa.py FOLDER METHOD WAVES.npz [SECONDS]
 
-WAVES holds arrays of samples at 16 kHz, which are decoded as one batch. With SECONDS, each stream is
-reset after so many: its result is then a list of two.
+WAVES holds arrays of samples at 16 kHz, which are decoded as one batch. With SECONDS, each stream
+is reset after so many: its result is then a list of two.
 """
 
-import sys
-
-assert "torch" not in sys.modules
-
 import json
+import sys
 from pathlib import Path
 
 import numpy as np

@@ -93,7 +93,13 @@ def assert_telling(hypotheses: Sequence[Hypothesis]) -> None:
 @torch.inference_mode()
 @pytest.mark.parametrize(("head", "method"), METHODS)
 def test_offline(
-    exported: Export, sounds: Sounds, sherpa: Any, model: Model, tokens: Tokens, head: str, method: str
+    exported: Export,
+    sounds: Sounds,
+    sherpa: Any,
+    model: Model,
+    tokens: Tokens,
+    head: str,
+    method: str,
 ) -> None:
     waves = sounds(40000, 16000, 31234, 57000)
     decoder = search(model, head, method)
@@ -130,3 +136,39 @@ def test_streaming(
         expected.append(decoder.hypotheses(state)[0])
     assert_telling(expected)
     assert_heard(tokens, sherpa(exported(head, streaming=True), method, waves), expected)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("head", "method"), METHODS)
+def test_after_a_reset(
+    exported: Export,
+    sounds: Sounds,
+    sherpa: Any,
+    model: Model,
+    tokens: Tokens,
+    stream: StreamSpec,
+    head: str,
+    method: str,
+) -> None:
+    """What an endpoint does: with CTC the encoder begins anew, with a transducer it goes on."""
+    waves = sounds(48000, 40000)
+    decoder = search(model, head, method)
+    size = 4 * stream.chunk
+    for wave, found in zip(
+        waves, sherpa(exported(head, streaming=True), method, waves, 1.3), strict=True
+    ):
+        x = features(wave)
+        # Without the end of the recording the last frames of its first part are not there yet.
+        first = (len(fbank(wave[: round(1.3 * 16000)])) - 3) // size * size
+        state = model.encoder.init_state(1, stream.left_context)
+        expected = []
+        for start, end in ((0, first), (first, x.shape[1] - 1)):
+            if head == "ctc":
+                state = model.encoder.init_state(1, stream.left_context)
+            heard = decoder.init_state()
+            for at in range(start, end - size + 1, size):
+                y, state = model.encoder.step(x[:, at : at + size], state)
+                heard = decoder.advance(heard, y[0])
+            expected.append(decoder.hypotheses(heard)[0])
+        assert_telling(expected)
+        assert_heard(tokens, found, expected)

@@ -53,15 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, check, and say what came out."""
-    from foldformer.deploy.export.make import export
+    from foldformer.deploy.export import make
 
     model, tokens, config = _source(args)
     stream = _stream(args, config)
-    head = args.head or next(iter(model.heads))
-    way = "offline" if stream is None else f"streaming-{args.chunk or ''}".rstrip("-")
-    default = Path(f"{Path(args.model).resolve()}-{way}-{head}-{args.precision}")
-    folder = args.output or (Path(default.name) if args.random_weights else default)
-    spec = export(
+    folder = args.output or _default_output(args, next(iter(model.heads)), stream)
+    spec = make.export(
         model,
         tokens,
         config,
@@ -84,6 +81,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"largest difference to PyTorch: {spec.difference:.1e} of the largest output")
     print(f"export: {folder}")
     return 0
+
+
+def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | None") -> Path:
+    """Beside the model, or here for a preset: what it is is in its name."""
+    from foldformer.data.durations import shown
+
+    way = "offline" if stream is None else f"streaming-{shown(stream.chunk)}"
+    model = Path(args.model) if args.random_weights else Path(args.model).resolve()
+    return model.with_name(f"{model.name}-{way}-{args.head or first}-{args.precision}")
 
 
 def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]:

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from foldformer.checkpoint import ModelConfig, complete_files
 from foldformer.data.features import NUM_MELS
@@ -35,8 +36,7 @@ from foldformer.errors import InputError, SpecError
 from foldformer.model import Model
 from foldformer.spec import kind_of, write_yaml
 
-IR_VERSION = 9
-"""Of ONNX files: what ONNX Runtime 1.17 reads."""
+_IR_VERSION = 9
 
 MODEL = "model.yaml"
 """The configuration of the model that was exported, for whoever looks for its specs."""
@@ -88,6 +88,7 @@ def export(
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; choose a new folder with --output")
     head = head or kind_of(model.spec.heads[0])
+    model.head(head)
     if model.encoder.subsampling.mean.numel() != NUM_MELS:
         raise SpecError(
             f"subsampling.num_mels: sherpa-onnx makes {NUM_MELS} features, and the model takes "
@@ -98,18 +99,14 @@ def export(
     if precision == "fp16":
         for graph in graphs.values():
             to_fp16(graph.graph)
-    state = {
-        key: tensor
-        for key, tensor in model.state_dict().items()
-        if key.startswith(("encoder.", f"heads.{head}."))
-    }
+    state = _weights(model, head)
     stored = stored_state([graph.graph for graph in graphs.values()], state)
     references = _parts(_with_state(model, stored), head, stream)
     fresh = not folder.exists()
     try:
         with complete_files(folder) as beside:
             for file, graph in graphs.items():
-                _save(graph, beside / file)
+                save(graph, beside / file)
             paths = [beside / file for file in graphs]
             weight_bytes = check_files(paths, state)
             difference = max(_compared(references[path.name], path) for path in paths)
@@ -140,8 +137,9 @@ def export(
     return spec
 
 
-def _save(graph: ir.Model, path: Path) -> None:
-    graph.ir_version = IR_VERSION
+def save(graph: ir.Model, path: Path) -> None:
+    """Write a graph as one file that ONNX Runtime reads since 1.17."""
+    graph.ir_version = _IR_VERSION
     graph.producer_name, graph.producer_version = "foldformer", version("foldformer")
     proto = ir.to_proto(graph)
     proto.graph.ClearField("value_info")  # shapes on the way, which runtimes infer themselves
@@ -157,6 +155,12 @@ def _parts(model: Model, head: str, stream: StreamSpec | None) -> dict[str, Part
     else:
         encoder = StreamingEncoder(model, head, stream.chunk, stream.left_context)
     return {"encoder.onnx" if further else "model.onnx": encoder, **further}
+
+
+def _weights(model: Model, head: str) -> dict[str, Tensor]:
+    """The parameters and buffers that the files have to hold: not those of other heads."""
+    ours = ("encoder.", f"heads.{head}.")
+    return {name: t for name, t in model.state_dict().items() if name.startswith(ours)}
 
 
 def _with_state(model: Model, state: Mapping[str, NDArray[np.float32]]) -> Model:
