@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from foldformer.data.features import OnlineFbank, fbank
 from foldformer.data.tokens import SPACE, UNKNOWN_ID, Tokens
 from foldformer.decode.ctc import CtcGreedySearch
 from foldformer.decode.search import Hypothesis, Search
-from foldformer.decode.transducer import TransducerBeamSearch, TransducerGreedySearch
+from foldformer.decode.transducer import (
+    TransducerBeamSearch,
+    TransducerGreedySearch,
+    TransducerState,
+)
 from foldformer.deploy.folder import StreamSpec
 from foldformer.model import Model
 
@@ -150,7 +155,10 @@ def test_after_a_reset(
     head: str,
     method: str,
 ) -> None:
-    """What an endpoint does: with CTC the encoder begins anew, with a transducer it goes on."""
+    """What an endpoint does: with CTC all begins anew.
+
+    With a transducer the encoder goes on, and the predictor remembers the last tokens.
+    """
     waves = sounds(48000, 40000)
     decoder = search(model, head, method)
     size = 4 * stream.chunk
@@ -161,14 +169,20 @@ def test_after_a_reset(
         ready = len(OnlineFbank().accept(wave[: round(1.3 * 16000)]))
         first = (ready - 1) // size * size
         state = model.encoder.init_state(1, stream.left_context)
-        expected = []
+        expected: list[Hypothesis] = []
         for start, end in ((0, first), (first, x.shape[1] - 1)):
+            heard, before = decoder.init_state(), 0
             if head == "ctc":
                 state = model.encoder.init_state(1, stream.left_context)
-            heard = decoder.init_state()
+            elif expected:
+                context = model.head("transducer").predictor.start_context()
+                last = expected[0].tokens[-len(context) :]
+                before = len(last)
+                heard = TransducerState((Hypothesis(last, 0.0, (0,) * before, (0.0,) * before),))
             for at in range(start, end - size + 1, size):
                 y, state = model.encoder.step(x[:, at : at + size], state)
                 heard = decoder.advance(heard, y[0])
-            expected.append(decoder.hypotheses(heard)[0])
+            best = decoder.hypotheses(heard)[0]
+            expected.append(replace(best, tokens=best.tokens[before:], frames=best.frames[before:]))
         assert_telling(expected)
         assert_heard(tokens, found, expected)

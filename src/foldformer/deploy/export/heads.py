@@ -21,15 +21,21 @@ _BATCHES = (1, 4)
 
 @singledispatch
 def encoder_output(head: Head, x: Tensor) -> Tensor:
-    """What the encoder's file gives for encoder outputs (N, T, D): (N, T, V) or (N, T, J).
+    """What the encoder's file gives for encoder outputs (N, T, D): (N, T, V) or (N, T, J)."""
+    raise TypeError(f"no layout holds {head}")
+
+
+def check_head(head: Head) -> None:
+    """Find out whether a layout of the runtime holds such a head.
 
     Raises:
-        SpecError: no layout of the runtime holds such a head.
+        SpecError: none does.
     """
-    raise SpecError(
-        f"head: sherpa-onnx has no place for a {type(head).__name__}; choose a ctc or transducer "
-        "head with --head"
-    )
+    if encoder_output.dispatch(type(head)) is encoder_output.dispatch(Head):
+        raise SpecError(
+            f"head: sherpa-onnx has no place for a {type(head).__name__}; choose a ctc or "
+            "transducer head with --head"
+        )
 
 
 @encoder_output.register

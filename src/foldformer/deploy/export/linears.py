@@ -48,7 +48,6 @@ class ChainedResidual(Linear):
             added = _product(rows @ self.down[:, own], self.up[own], added)
         return _product(rows, self.weight, added).view(*x.shape[:-1], self.out_features)
 
-
     def _scaled(self, rows: Tensor, use: int) -> Tensor | None:
         """pad(x * diagonal_k) + bias_k."""
         bias = None if self.bias is None else self.bias[use]

@@ -18,7 +18,7 @@ from foldformer.data.features import NUM_MELS
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.export.card import export_card
 from foldformer.deploy.export.encoders import OfflineEncoder, StreamingEncoder
-from foldformer.deploy.export.heads import further_parts
+from foldformer.deploy.export.heads import check_head, further_parts
 from foldformer.deploy.export.parity import session
 from foldformer.deploy.export.part import Part
 from foldformer.deploy.export.precision import to_fp16
@@ -88,7 +88,7 @@ def export(
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; choose a new folder with --output")
     head = head or kind_of(model.spec.heads[0])
-    model.head(head)
+    check_head(model.head(head))
     if model.encoder.subsampling.mean.numel() != NUM_MELS:
         raise SpecError(
             f"subsampling.num_mels: sherpa-onnx makes {NUM_MELS} features, and the model takes "

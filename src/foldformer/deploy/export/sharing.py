@@ -1,9 +1,9 @@
 """That every number of the model is in the files, and is there once."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from foldformer.deploy.export.views import PARAMETER, PLACES, parameters
 from foldformer.errors import SpecError
+
+Numbers = NDArray[Any]
 
 _LARGE = 1024
 """Numbers from which on two equal tensors are no coincidence."""
@@ -55,34 +57,37 @@ def stored_state(
 
 
 def check_files(paths: Iterable[Path], state: Mapping[str, Tensor]) -> int:
-    """Check the written files by ONNX's checker and by their content; returns the weight bytes.
+    """Check written files by ONNX's checker and by their content; returns the weight bytes.
 
     Raises:
-        SpecError: initialisers hold more or fewer numbers of a parameter than it has, or two of
-            them hold the same.
+        SpecError: initialisers hold more or fewer numbers of a parameter than it has, or a
+            constant holds what a parameter or another constant does, in whatever order.
     """
     elements: Counter[str] = Counter()
-    hashes: dict[str, str] = {}
+    constants: list[tuple[str, Numbers]] = []
+    held: dict[int, list[tuple[str, Numbers]]] = {}
     size = 0
     for path in paths:
         onnx.checker.check_model(path, full_check=True)
         for tensor in onnx.load(path).graph.initializer:
             numbers = numpy_helper.to_array(tensor)
             size += numbers.nbytes
-            elements[_parameter_of(tensor.name, state)] += numbers.size
-            if numbers.size >= _LARGE and numbers.min() != numbers.max():
-                key = hashlib.sha256(numbers.tobytes()).hexdigest()
-                if key in hashes:
-                    raise SpecError(
-                        f"export: {tensor.name} and {hashes[key]} hold the same numbers"
-                    )
-                hashes[key] = tensor.name
+            parameter = _parameter_of(tensor.name, state)
+            elements[parameter] += numbers.size
+            if numbers.size >= _LARGE:
+                held.setdefault(numbers.size, []).append((tensor.name, numbers))
+                if not parameter:
+                    constants.append((tensor.name, numbers))
     for name, tensor in state.items():
         if elements[name] != tensor.numel():
             raise SpecError(
                 f"export: the files hold {elements[name]} numbers of {name}, which has "
                 f"{tensor.numel()}"
             )
+    for constant, numbers in constants:
+        for name, others in held[numbers.size]:
+            if name != constant and np.array_equal(np.sort(numbers, None), np.sort(others, None)):
+                raise SpecError(f"export: {constant} holds the same numbers as {name}")
     return size
 
 

@@ -74,9 +74,15 @@ def trace(
             custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
-    assert program is not None
-    model = program.model
-    _name_parameters(model.graph, module)
+        assert program is not None
+        _name_parameters(program.model.graph, module)
+        _simplify(program.model)
+    for value, name in zip(program.model.graph.inputs, inputs, strict=True):
+        value.name = name  # where an input is an output too, it was renamed after that
+    return program.model
+
+
+def _simplify(model: ir.Model) -> None:
     with _hidden_parameters(model.graph):
         fold_constants(
             model, onnx_shape_inference=True, input_size_limit=_FOLDED, output_size_limit=_FOLDED
@@ -87,9 +93,6 @@ def trace(
     remove_copies(model.graph)
     with _hidden_parameters(model.graph):
         _TIDY(model)
-    for value, name in zip(model.graph.inputs, inputs, strict=True):
-        value.name = name  # where an input is an output too, it was renamed after that
-    return model
 
 
 def _name_parameters(graph: ir.Graph, module: nn.Module) -> None:
@@ -131,13 +134,15 @@ def _hidden_parameters(graph: ir.Graph) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells of packages that nobody misses, and of its own future."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter tells of packages that nobody misses, of its own future, and of each node."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
