@@ -8,7 +8,8 @@ def remove_copies(graph: ir.Graph) -> None:
     """Merge what follows one another, and leave out what changes nothing.
 
     A Concat of a Concat becomes one Concat, a Slice of a Slice one Slice, a Reshape of a Reshape
-    one Reshape; a Slice that keeps everything goes.
+    one Reshape; a Slice that keeps everything goes. What is cut out of frames and given back flat,
+    as states are, is made flat before the cut: a Reshape costs nothing but at the end.
     """
     for node in list(graph):
         if node.op_type == "Concat":
@@ -17,6 +18,9 @@ def remove_copies(graph: ir.Graph) -> None:
             _merge_slice(graph, node)
         elif node.op_type == "Reshape":
             _merge_reshape(node)
+    for node in list(graph):
+        if node.op_type == "Reshape" and node.outputs[0].is_graph_output():
+            _cut_flat(graph, node)
     remove_dead(graph)
 
 
@@ -80,6 +84,37 @@ def _merge_slice(graph: ir.Graph, node: ir.Node) -> None:
     node.replace_input_with(0, inner.inputs[0])
     node.replace_input_with(1, constant(graph, [before[0] + cut[0]]))
     node.replace_input_with(2, constant(graph, [min(before[1], before[0] + cut[1])]))
+
+
+def _cut_flat(graph: ir.Graph, node: ir.Node) -> None:
+    """Reshape(Slice(x)): (N, S, D) -> (N, s, D) -> (1, N, s D) by a Slice of (1, N, S D)."""
+    inner, output = _producer(node.inputs[0], "Slice"), node.outputs[0]
+    cut = None if inner is None else _cut(inner)
+    if inner is None or cut is None or cut[2] != 1:
+        return
+    source = inner.inputs[0]
+    shape = None if source is None else source.shape
+    if source is None or shape is None or shape.rank() != 3 or output.shape is None:
+        return
+    frames, width = shape[1], shape[2]
+    if not isinstance(frames, int) or not isinstance(width, int):
+        return
+    start, end = cut[0] * width, min(cut[1], frames) * width
+    if output.shape.rank() != 3 or output.shape[0] != 1 or output.shape[2] != end - start:
+        return
+    flat = ir.node("Reshape", [source, constant(graph, [1, -1, frames * width])])
+    flat.outputs[0].name = f"{output.name}_of"
+    graph.insert_before(node, [flat])
+    cut_out = ir.node(
+        "Slice",
+        [flat.outputs[0], *(constant(graph, [n]) for n in (start, end, 2, 1))],
+    )
+    cut_out.outputs[0].type, cut_out.outputs[0].shape = output.type, output.shape
+    graph.insert_before(node, [cut_out])
+    name = output.name
+    output.replace_all_uses_with(cut_out.outputs[0], replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    cut_out.outputs[0].name = name
 
 
 def _cut(node: ir.Node) -> tuple[int, int, int] | None:
