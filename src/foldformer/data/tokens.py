@@ -190,24 +190,33 @@ class Tokens:
                 not begin with the blank and the unknown symbol, or `tokens.model` is damaged or
                 has other pieces.
         """
-        table = folder / _TABLE
-        symbols = _read_table(table)
-        try:
-            _check_symbols(symbols)
-        except InputError as error:
-            raise InputError(f"{table}: {error}") from None
+        written = cls.load_symbols(folder)
         if not (folder / _MODEL).exists():
-            return cls(symbols)
+            return written
         try:
             tokens = _with_model((folder / _MODEL).read_bytes())
         except RuntimeError:
             raise InputError(f"{folder / _MODEL}: is not a SentencePiece model") from None
-        if tokens.symbols != tuple(symbols):
+        if tokens.symbols != written.symbols:
             raise InputError(
                 f"{folder / _MODEL}: its pieces are not those of {_TABLE}; "
                 f"take both files from the same folder"
             )
         return tokens
+
+    @classmethod
+    def load_symbols(cls, folder: Path) -> "Tokens":
+        """Read `tokens.txt` alone, which is enough to write text, and needs no SentencePiece.
+
+        Raises:
+            InputError: as for `load`.
+        """
+        table = folder / _TABLE
+        symbols = _read_table(table)
+        try:
+            return cls(symbols)
+        except InputError as error:
+            raise InputError(f"{table}: {error}") from None
 
 
 def _check_symbols(symbols: Sequence[str]) -> None:
