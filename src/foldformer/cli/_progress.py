@@ -1,6 +1,7 @@
 """What a user sees on stderr while recordings are heard: a bar, and what went wrong."""
 
 import sys
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,8 @@ class Progress:
             self._bar.close()
 
     def begin(self, recordings: int, shown: bool) -> None:
-        """So many recordings are to come."""
-        if shown:
+        """So many recordings are to come; the bar needs tqdm, which a device may lack."""
+        if shown and find_spec("tqdm") is not None:
             from tqdm import tqdm
 
             self._bar = tqdm(total=recordings, unit=" recordings", leave=False, file=sys.stderr)
