@@ -2,10 +2,7 @@
 
 import errno
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,13 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from foldformer.errors import InputError, SpecError
+from foldformer.files import complete_files as complete_files
+from foldformer.files import remove_incomplete as remove_incomplete
 from foldformer.model import Model, ModelSpec
 from foldformer.spec import Spec, from_dict, read_yaml, write_yaml
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
-_PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,39 +37,6 @@ class ModelConfig(Spec):
     """Languages of the speech it was trained on."""
     chunks: tuple[int, ...] = field(default_factory=tuple)
     """Chunk sizes in encoder frames (40 ms) that it was trained to stream with."""
-
-
-@contextmanager
-def complete_files(folder: Path) -> Iterator[Path]:
-    """A folder to write files into; when all went well they are moved into `folder`, else dropped.
-
-    Raises:
-        InputError: the place cannot be written.
-    """
-    if folder.is_file():
-        raise InputError(f"{folder}: cannot be written: it is a file, not a folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
-    try:
-        yield beside
-        for path in sorted(beside.iterdir()):
-            path.replace(folder / path.name)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def remove_incomplete(folder: Path) -> None:
-    """Clear away what a process that was killed in `complete_files` has left.
-
-    Nobody else may be writing into the folder.
-    """
-    for beside in folder.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def save_model(folder: Path, model: Model, config: ModelConfig) -> None:

@@ -286,3 +286,15 @@ def test_only_what_is_needed_is_imported(model: Path, audio: Path) -> None:
     heavy = {"lightning", "lhotse", "scipy", "tensorboard", "sacrebleu", "matplotlib"}
     more = {"huggingface_hub", "sentencepiece", "kaldialign", "pandas", "requests"}
     assert not (heavy | more) & set(modules)
+
+
+@pytest.mark.parametrize("words", [["a.wav", "--endpoint", "1s"], ["--microphone"]])
+def test_what_only_an_export_does(
+    model: Path, words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["transcribe", str(model), *words]) == 2
+    option = words[-2 if "1s" in words else -1].strip("-")
+    assert capfd.readouterr().err == (
+        f"foldformer: error: {option}: only an export has that, and {model} is none; "
+        "`foldformer export` makes one\n"
+    )

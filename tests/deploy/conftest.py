@@ -1,8 +1,13 @@
 """A small model that was never trained but writes something, and its exports, each made once."""
 
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,3 +128,54 @@ def exported(
         return folder
 
     return make
+
+
+ABSENT = (
+    "torch", "onnx", "onnx_ir", "onnxscript", "lhotse", "lightning", "safetensors",
+    "sentencepiece", "tqdm",
+)  # fmt: skip
+"""What a device does not have."""
+
+_DEVICE = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {ABSENT}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_on_device(
+    code: str, words: tuple[object, ...], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _DEVICE + code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`foldformer WORDS...` as a device runs it, in a process of its own."""
+
+    def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        code = "from foldformer.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+        return run_on_device(code, words, environment)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[..., Any]:
+    """What a script prints as JSON, run as on a device."""
+
+    def run(code: str, *words: object) -> Any:
+        ran = run_on_device(code, words, {})
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    return run

@@ -1,6 +1,7 @@
 """What a user sees on stderr while recordings are heard: a bar, and what went wrong."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -35,12 +36,17 @@ class Progress:
             self._bar.close()
 
     def begin(self, recordings: int, shown: bool) -> None:
-        """So many recordings are to come."""
-        if shown:
+        """So many recordings are to come; the bar needs tqdm, which a device may lack."""
+        if shown and find_spec("tqdm") is not None:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=recordings, unit=" files", leave=False, file=sys.stderr, dynamic_ncols=True
+                total=recordings,
+                unit=" files",
+                leave=False,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                mininterval=0,  # a recording takes longer than its line
             )
 
     def heard(self, name: str, seconds: float) -> None:

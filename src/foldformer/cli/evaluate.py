@@ -158,7 +158,7 @@ def _whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
     if path is None:
         yield None
         return
-    from foldformer.checkpoint import complete_files
+    from foldformer.files import complete_files
 
     if path.is_dir():
         raise InputError(f"{path}: is a folder; {option} names a file")

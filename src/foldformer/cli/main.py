@@ -30,6 +30,8 @@ _EXTRAS = {
     "onnx_ir": ("onnx-ir", "export"),
     "onnxscript": ("onnxscript", "export"),
     "onnxruntime": ("onnxruntime", "export"),
+    "sherpa_onnx": ("sherpa-onnx", "device"),
+    "sounddevice": ("sounddevice", "device"),
 }
 
 

@@ -1,29 +1,44 @@
 """Write down what recordings say, or its translation."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from foldformer.cli._export_arguments import add_export_arguments, check_model_options, open_export
 from foldformer.cli._model_arguments import add_model_arguments, chunk_of, segment_of
 from foldformer.cli._recordings import Recording, recordings_of
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from foldformer.cli._progress import Progress
+    from foldformer.decode.transcript import Segment
     from foldformer.report.transcripts import Writer
 
 Write = Callable[[str], object]
 
+_MICROPHONE = Recording("microphone", Path("microphone"))
+
+
+class _Recognizer(Protocol):
+    """What a model and an export have in common."""
+
+    def segments(
+        self, audio: str | BinaryIO, chunk: int | None, longest: float
+    ) -> "Iterator[Segment]":
+        """The segments of a recording."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    add_model_arguments(parser)
-    parser.add_argument(
+    add_model_arguments(parser, "a model folder, or an export")
+    recordings = parser.add_argument(
         "recordings",
         nargs="+",
+        default=[],
         metavar="AUDIO",
         help="files of any format and rate, folders, patterns like 'calls/*.wav', or - for "
         "standard input",
@@ -46,17 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="write the N best hypotheses with their scores, of at least as large a beam",
     )
+    add_export_arguments(parser, recordings)
 
 
 def run(args: argparse.Namespace) -> int:
     """Transcribe each recording; a bad one is reported, and the rest go on."""
     from foldformer.cli._progress import Progress
-    from foldformer.decode.recognizer import Recognizer
 
     chunk, longest = chunk_of(args), segment_of(args)
     if args.num_best and args.format in ("srt", "vtt"):
         raise SpecError(f"num-best: {args.format} holds one hypothesis; take text or json")
-    recognizer = Recognizer.load(args.model, args.head, args.beam, args.num_best or 1)
+    recognizer = _recognizer(args, longest)
+    if args.microphone:
+        return _listen(recognizer, args)
     with Progress() as progress:
         recordings = _find(args.recordings, progress)
         _check_places(recordings, args)
@@ -74,6 +91,43 @@ def run(args: argparse.Namespace) -> int:
                 progress.complain(error)
             progress.next()
     return 2 if progress.complaints else 0
+
+
+def _recognizer(args: argparse.Namespace, longest: float) -> _Recognizer:
+    """The model or the export."""
+    from foldformer.deploy.folder import is_export
+
+    if is_export(args.model):
+        return open_export(args, longest)
+    check_model_options(args)
+    from foldformer.decode.recognizer import Recognizer
+
+    return Recognizer.load(args.model, args.head, args.beam, args.num_best or 1)
+
+
+def _listen(recognizer: _Recognizer, args: argparse.Namespace) -> int:
+    """Write down what the microphone hears, until Ctrl-C ends it."""
+    from foldformer.deploy.microphone import microphone
+    from foldformer.deploy.recognizer import ExportRecognizer
+
+    assert isinstance(recognizer, ExportRecognizer)
+    with _interrupted() as stopped, _place(_MICROPHONE, args) as (writer, write):
+        write(writer.begin())
+        for segment in recognizer.live(microphone(args.microphone_device, stopped)):
+            write(writer.segment(segment))
+        write(writer.end())
+    return 0
+
+
+@contextmanager
+def _interrupted() -> Iterator[Callable[[], bool]]:
+    """Asks whether there was a Ctrl-C, which otherwise does nothing."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _find(words: Sequence[str], progress: "Progress") -> list[Recording]:
@@ -115,10 +169,11 @@ def _elsewhere(output: Path | None) -> bool:
 def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Writer", Write]]:
     """What writes the recording's transcript, and where to: whole or not at all in a folder."""
     if args.output is None:
-        name = recording.name if args.recordings != [recording.name] else ""
+        alone = args.microphone or args.recordings == [recording.name]
+        name = "" if alone else recording.name
         yield _writer(recording, args, name, not _is_unicode(sys.stdout.encoding)), _print
         return
-    from foldformer.checkpoint import complete_files
+    from foldformer.files import complete_files
 
     writer = _writer(recording, args)
     path = args.output / recording.place.parent / (recording.place.name + writer.suffix)

@@ -190,25 +190,34 @@ class Tokens:
                 not begin with the blank and the unknown symbol, or `tokens.model` is damaged or
                 has other pieces.
         """
-        table = folder / _TABLE
-        symbols = _read_table(table)
-        try:
-            _check_symbols(symbols)
-        except InputError as error:
-            raise InputError(f"{table}: {error}") from None
+        written = cls.load_symbols(folder)
         if not (folder / _MODEL).exists():
-            return cls(symbols)
+            return written
         model = (folder / _MODEL).read_bytes()
         try:
             pieces = _pieces(model)
         except (RuntimeError, UnicodeDecodeError):
             raise InputError(f"{folder / _MODEL}: is not a SentencePiece model") from None
-        if pieces != symbols:
+        if tuple(pieces) != written.symbols:
             raise InputError(
                 f"{folder / _MODEL}: its pieces are not those of {_TABLE}; "
                 f"take both files from the same folder"
             )
-        return cls(symbols, model)
+        return cls(pieces, model)
+
+    @classmethod
+    def load_symbols(cls, folder: Path) -> "Tokens":
+        """Read `tokens.txt` alone, which is enough to write text, and needs no SentencePiece.
+
+        Raises:
+            InputError: as for `load`.
+        """
+        table = folder / _TABLE
+        symbols = _read_table(table)
+        try:
+            return cls(symbols)
+        except InputError as error:
+            raise InputError(f"{table}: {error}") from None
 
 
 def _check_symbols(symbols: Sequence[str]) -> None:

@@ -5,14 +5,13 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 
-from foldformer.data.audio import SAMPLING_RATE, check_rate, mono_floats
+from foldformer.data.audio import SAMPLING_RATE
 from foldformer.data.features import OnlineFbank
+from foldformer.data.incoming import Incoming
 from foldformer.decode.search import Hypothesis, Search
-from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.nn.subsampling import FACTOR
 
@@ -40,12 +39,11 @@ class Stream(Generic[Result]):
         self._search = search
         self._transcript = transcript
         self._chunk = chunk
+        self._incoming = Incoming()
         self._fbank = OnlineFbank()
         self._pending = np.zeros((0, self._encoder.subsampling.mean.numel()), dtype=np.float32)
         self._encoder_state = self._encoder.init_state(1, left_context)
         self._search_state = search.init_state()
-        self._resampler: soxr.ResampleStream | None = None
-        self._rate: int | None = None
         self._finished = False
         self._num_frames = 0
         self._cut_at = 0
@@ -79,37 +77,17 @@ class Stream(Generic[Result]):
         """
         if self._finished:
             raise ValueError("the stream is finished; begin another one")
-        if self._rate not in (None, sampling_rate):
-            raise InputError(
-                f"sampling_rate: the stream began at {self._rate} Hz, now {sampling_rate} Hz"
-            )
-        check_rate(sampling_rate, "the stream")
-        mono = mono_floats(samples)
-        if not np.isfinite(mono).all():  # it would stay in the resampler and the encoder
-            raise InputError("the stream holds NaN or infinite samples; expected finite numbers")
-        self._rate = sampling_rate
-        self._hear(self._resampled(mono, sampling_rate, last=False))
+        self._hear(self._incoming.accept(samples, sampling_rate))
         return self.result
 
     def finish(self) -> Result:
         """Hear what is left of the last chunk, and return the final result."""
         if not self._finished:
-            if self._rate is not None:
-                self._hear(self._resampled(np.zeros(0, np.float32), self._rate, last=True))
+            self._hear(self._incoming.finish())
             self._pending = np.concatenate([self._pending, self._fbank.finish()])
             self._encode(len(self._pending) // FACTOR * FACTOR)
             self._finished = True
         return self.result
-
-    def _resampled(
-        self, samples: NDArray[np.float32], rate: int, last: bool
-    ) -> NDArray[np.float32]:
-        if rate == SAMPLING_RATE:
-            return samples
-        if self._resampler is None:
-            self._resampler = soxr.ResampleStream(rate, SAMPLING_RATE, 1, dtype="float32")
-        resampled: NDArray[np.float32] = self._resampler.resample_chunk(samples, last=last)
-        return resampled
 
     def _hear(self, samples: NDArray[np.float32]) -> None:
         if len(samples):

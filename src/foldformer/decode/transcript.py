@@ -11,8 +11,9 @@ class Transcript:
         text: the words.
         tokens: the symbols they were written with.
         times: seconds from the start of the recording at which each token was decided.
-        scores: the log-probability of each token when it was decided, in nats.
-        score: log-probability of the hypothesis as the search has summed it, in nats.
+        scores: the log-probability of each token when it was decided, in nats; NaN where a runtime
+            on a device does not tell.
+        score: log-probability of the hypothesis as the search has summed it, in nats; NaN likewise.
     """
 
     text: str

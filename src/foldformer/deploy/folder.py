@@ -126,6 +126,12 @@ class ExportSpec(Spec):
         return _FILES[self.head]
 
 
+def is_export(folder: str | Path) -> bool:
+    """Whether a folder means to be an export, be it a good one or not."""
+    folder = Path(folder)
+    return (folder / DESCRIPTION).exists() or any(folder.glob("*.onnx"))
+
+
 def read_export(folder: str | Path) -> ExportSpec:
     """What the export in a folder is, after checking that its files are there.
 

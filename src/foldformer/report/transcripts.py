@@ -1,6 +1,7 @@
 """How transcripts are written: text, JSON lines, SRT, WebVTT."""
 
 import json
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import ClassVar
@@ -84,7 +85,16 @@ class JsonWriter(Writer):
         found |= _plain(segment.transcripts[0], end)
         if self._alternatives:
             found["alternatives"] = [_plain(each, end) for each in segment.transcripts]
-        return json.dumps(found, ensure_ascii=self._ascii_only) + "\n"
+        return json.dumps(_told(found), ensure_ascii=self._ascii_only) + "\n"
+
+
+def _told(value: object) -> object:
+    """JSON has no NaN: a score that is not told is null."""
+    if isinstance(value, dict):
+        return {key: _told(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_told(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _plain(transcript: Transcript, end: float) -> dict[str, object]:

@@ -1,0 +1,74 @@
+"""Phrases that a search is to prefer, in the form that sherpa-onnx reads."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldformer.data.tokens import Tokens, normalise
+from foldformer.deploy.pieces import piece_scores
+from foldformer.errors import InputError
+
+_SCORE = re.compile(r"(.*\S)\s+:(-?[0-9]+\.?[0-9]*)")
+
+
+@dataclass(frozen=True)
+class Hotwords:
+    """Phrases, and how much each of their tokens is raised, in nats.
+
+    Attributes:
+        phrases: words as the model writes them; `phrase :2.5` has a score of its own.
+        score: of phrases without their own.
+    """
+
+    phrases: tuple[str, ...]
+    score: float = 1.5
+
+    def write(self, folder: Path, export: Path, tokens: Tokens) -> tuple[Path, Path]:
+        """Write what the runtime reads: (the phrases, the pieces to cut them into).
+
+        Args:
+            folder: where to.
+            export: the export's folder, where `tokens.model` may be.
+            tokens: of the export.
+
+        Raises:
+            InputError: no phrase, or one with letters that the model cannot write.
+        """
+        lines = [_line(phrase, tokens) for phrase in self.phrases]
+        if not lines:
+            raise InputError("hotwords: there are none; expected a phrase a line")
+        phrases, vocabulary = folder / "hotwords.txt", folder / "bpe.vocab"
+        phrases.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        scores = piece_scores(export / "tokens.model", tokens)
+        text = "".join(f"{piece}\t{score}\n" for piece, score in scores.items())
+        vocabulary.write_text(text, encoding="utf-8")
+        return phrases, vocabulary
+
+
+def read_hotwords(path: Path, score: float) -> Hotwords:
+    """The phrases of a file, one a line.
+
+    Raises:
+        InputError: it cannot be read, or there is none in it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8; expected a phrase a line") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    phrases = tuple(line for line in map(str.strip, lines) if line)
+    if not phrases:
+        raise InputError(f"{path}: is empty; expected a phrase a line")
+    return Hotwords(phrases, score)
+
+
+def _line(phrase: str, tokens: Tokens) -> str:
+    match = _SCORE.fullmatch(phrase.strip())
+    text, score = (match[1], f" :{match[2]}") if match else (phrase, "")
+    unknown: Sequence[str] = list(tokens.count_unknown([text]))
+    if unknown or not normalise(text):
+        what = f"the model cannot write {unknown[0]!r}" if unknown else "holds no word"
+        raise InputError(f"hotwords: {phrase!r}: {what}; leave it out")
+    return normalise(text) + score

@@ -1,0 +1,220 @@
+"""From recordings to text by an export: what `foldformer.load` gives, without PyTorch."""
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldformer.data.audio import (
+    SAMPLING_RATE,
+    SHORTEST,
+    Samples,
+    check_samples,
+    convert,
+    load_audio,
+    mono_blocks,
+    name_of,
+    open_audio,
+    to_mono_16k,
+)
+from foldformer.data.durations import shown
+from foldformer.data.pieces import LONGEST, pieces
+from foldformer.data.tokens import SPACE, Tokens
+from foldformer.decode.transcript import Segment, Transcript, later
+from foldformer.deploy.check import check_export
+from foldformer.deploy.folder import ExportSpec
+from foldformer.deploy.hotwords import Hotwords
+from foldformer.deploy.runtime import Decoding, open_runtime, refusals
+from foldformer.deploy.stream import ExportStream, segments_of
+from foldformer.errors import InputError, SpecError
+
+Audio = str | Path | BinaryIO | NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]
+
+
+def load(
+    folder: str | Path,
+    *,
+    beam: int = 1,
+    hotwords: Hotwords | None = None,
+    endpoint: float | None = None,
+    longest: float = LONGEST,
+    threads: int = 1,
+) -> "ExportRecognizer":
+    """The recogniser of an export; what is not said of it is said by the export.
+
+    Args:
+        folder: made by `foldformer export`.
+        beam: this and the others as in `foldformer.deploy.runtime.Decoding`.
+        hotwords: see there.
+        endpoint: see there.
+        longest: see there.
+        threads: see there.
+
+    Raises:
+        InputError: the folder is incomplete or damaged.
+        SpecError: the export cannot do what is asked for.
+        MissingExtraError: sherpa-onnx is not installed.
+    """
+    decoding = Decoding(
+        beam=beam, hotwords=hotwords, endpoint=endpoint, longest=longest, threads=threads
+    )
+    return ExportRecognizer(Path(folder), decoding)
+
+
+def check_chunk(spec: ExportSpec, chunk: int | None) -> None:
+    """Compare a chunk that is asked for, in encoder frames, with that of an export.
+
+    Raises:
+        SpecError: the export hears other chunks.
+    """
+    own = None if spec.stream is None else spec.stream.chunk
+    if chunk not in (None, own):
+        heard = "whole recordings" if own is None else f"chunks of {shown(own)}"
+        raise SpecError(
+            f"chunk: this export hears {heard}, which is fixed in its files, and "
+            f"{shown(chunk or 0)} was asked for; leave it out, or export the model with "
+            f"--streaming --chunk {shown(chunk or 0)}"
+        )
+
+
+class ExportRecognizer:
+    """Recognises, or translates, recordings and streams, in sherpa-onnx.
+
+    Attributes:
+        spec: what the export is.
+        tokens: what its outputs mean.
+    """
+
+    def __init__(self, folder: Path, decoding: Decoding) -> None:
+        """Check and load an export; `load` says what is raised."""
+        self.spec: ExportSpec
+        self.tokens: Tokens
+        self.spec, self.tokens = check_export(folder)
+        self._folder = folder
+        self._endpoints = decoding.endpoint is not None
+        self._runtime = open_runtime(folder, self.spec, self.tokens, decoding)
+        # The runtime shows the first "▁" of a symbol as a space.
+        self._ids = {
+            f" {symbol[1:]}" if symbol.startswith(SPACE) else symbol: index
+            for index, symbol in enumerate(self.tokens.symbols)
+        }
+
+    def transcribe(
+        self, audio: Audio, sampling_rate: int | None = None, chunk: int | None = None
+    ) -> Transcript:
+        """Write down one recording.
+
+        Args:
+            audio: a path or file object of any format that libsndfile reads, or samples: (N,) or
+                (N, channels), floats in [-1, 1] or integers of full scale.
+            sampling_rate: of samples, in Hz; a file knows its own.
+            chunk: None, or that of the export, in encoder frames (40 ms).
+
+        Raises:
+            InputError: the recording is missing, damaged, empty or too short.
+            SpecError: the export hears other chunks.
+        """
+        check_chunk(self.spec, chunk)
+        if not isinstance(audio, np.ndarray):
+            return self._heard(load_audio(audio))
+        if sampling_rate is None:
+            raise InputError("sampling_rate: missing; samples do not know their own")
+        return self._heard(to_mono_16k(audio, sampling_rate))
+
+    def segments(
+        self, audio: str | Path | BinaryIO, chunk: int | None = None, longest: float = LONGEST
+    ) -> Iterator[Segment]:
+        """Write down a recording of any length, part after part, in constant memory.
+
+        With endpoints, the recording is one stream, and a segment ends where one is found.
+        Otherwise it is cut where it is quietest (`foldformer.data.pieces`).
+
+        Args:
+            audio: a path or file object of any format that libsndfile reads.
+            chunk: see `transcribe`.
+            longest: seconds of a segment, 1 or more; with endpoints, `load` was told.
+
+        Raises:
+            InputError: the recording is missing, damaged, empty or too short. Damage is found when
+                it is reached.
+            SpecError: the export hears other chunks.
+        """
+        check_chunk(self.spec, chunk)
+        if self._endpoints:
+            yield from self.live(_blocks(audio))
+            return
+        for piece in pieces(audio, longest):
+            samples = convert(piece.samples, piece.sampling_rate, SAMPLING_RATE, piece.name)
+            found = later(self._heard(samples), piece.start)
+            yield Segment(round(piece.start, 3), round(piece.end, 3), (found,))
+
+    def live(self, blocks: Iterable[tuple[Samples, int]]) -> Iterator[Segment]:
+        """Write down what comes in, a segment as soon as an endpoint is found; else at the end.
+
+        Args:
+            blocks: samples (N,) and their rate in Hz, as they come.
+
+        Raises:
+            InputError: samples that are no finite numbers, or another rate on the way.
+            SpecError: the export is for whole recordings.
+        """
+        return segments_of(self.stream(), blocks)
+
+    def stream(self) -> ExportStream:
+        """A stream that hears the export's chunk at a time.
+
+        Raises:
+            SpecError: the export is for whole recordings.
+        """
+        if self.spec.stream is None:
+            raise SpecError(
+                "stream: this export hears whole recordings; make one for streams with "
+                "foldformer export --streaming"
+            )
+        return ExportStream(self._folder, self._runtime, self.spec.stream.chunk, self._transcript)
+
+    def _heard(self, samples: Samples) -> Transcript:
+        """The transcript of samples (N,) at 16 kHz."""
+        if self.spec.streams:
+            stream = self.stream()
+            stream.accept(samples)
+            return stream.finish()
+        heard = self._runtime.create_stream()
+        heard.accept_waveform(SAMPLING_RATE, samples)
+        with refusals(self._folder):
+            self._runtime.decode_stream(heard)
+        return self._transcript(heard.result, 0.0, math.inf)
+
+    def _transcript(self, result: Any, start: float, end: float) -> Transcript:
+        """A result of the runtime; scores are NaN where it tells none, as for CTC.
+
+        What it found after `end`, in the silence that completes a chunk, was not said.
+        """
+        times = [round(start + time, 3) for time in result.timestamps]
+        said = sum(time < end for time in times)
+        ids = [self._ids[token] for token in result.tokens[:said]]
+        found = list(result.ys_probs if self.spec.streams else result.ys_log_probs)[:said]
+        scores = found if len(found) == said else [math.nan] * said
+        return Transcript(
+            text=self.tokens.decode(ids),
+            tokens=tuple(self.tokens.symbols[index] for index in ids),
+            times=tuple(times[:said]),
+            scores=tuple(round(score, 4) for score in scores),
+            score=round(math.fsum(scores), 4) if scores else math.nan,
+        )
+
+
+def _blocks(audio: str | Path | BinaryIO) -> Iterator[tuple[Samples, int]]:
+    """A recording, a second at a time, each checked."""
+    name, first = name_of(audio), True
+    with open_audio(audio) as file:
+        for block in mono_blocks(file, name):
+            if first or len(block) >= SHORTEST * file.samplerate:
+                check_samples(block, file.samplerate, name)
+            yield block, file.samplerate
+            first = False
+        if first:
+            check_samples(np.empty(0, np.float32), file.samplerate, name)

@@ -1,0 +1,157 @@
+"""Exports in sherpa-onnx: the one place that imports it."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foldformer.data.pieces import LONGEST
+from foldformer.data.tokens import Tokens
+from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
+from foldformer.deploy.hotwords import Hotwords
+from foldformer.errors import InputError, MissingExtraError, SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How an export is searched, and when a stream has come to the end of a segment.
+
+    Attributes:
+        beam: hypotheses kept; 1 is greedy. More want a transducer.
+        hotwords: phrases to prefer; they want a beam of 2 or more.
+        endpoint: seconds of silence after words that end a segment of a stream; twice as many end
+            one without words. None: nothing does.
+        longest: seconds after which a segment ends in any case, where there are endpoints.
+        threads: of the runtime.
+    """
+
+    beam: int = 1
+    hotwords: Hotwords | None = None
+    endpoint: float | None = None
+    longest: float = LONGEST
+    threads: int = 1
+
+    def check(self, spec: ExportSpec) -> None:
+        """Compare with what an export can do.
+
+        Raises:
+            SpecError: it cannot do that.
+        """
+        for name, number in (("beam", self.beam), ("threads", self.threads)):
+            if number < 1:
+                raise SpecError(f"{name}: expected 1 or more, got {number}")
+        if self.beam > 1 and spec.head != "transducer":
+            raise SpecError(
+                f"beam: sherpa-onnx searches a {spec.head} export greedily; leave it out, or "
+                "export a transducer head"
+            )
+        if self.hotwords is not None and spec.head != "transducer":
+            raise SpecError(
+                f"hotwords: sherpa-onnx takes them for a transducer, and this export has a "
+                f"{spec.head} head; export a transducer head"
+            )
+        if self.hotwords is not None and self.beam < 2:
+            raise SpecError("hotwords: they need several hypotheses; add --beam 4 (beam=4)")
+        if self.endpoint is not None and not spec.streams:
+            raise SpecError(
+                "endpoint: only a stream has one, and this export hears whole recordings; export "
+                "with --streaming"
+            )
+        if self.endpoint is not None and self.endpoint <= 0:
+            raise SpecError(f"endpoint: expected more than 0 seconds, got {self.endpoint}")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How sherpa-onnx opens an export: `getattr(sherpa_onnx.KIND, MAKER)(**options)`."""
+
+    kind: str
+    maker: str
+    options: dict[str, Any]
+
+
+def opening(folder: Path, spec: ExportSpec, decoding: Decoding) -> Opening:
+    """How to open an export, all but the hotwords.
+
+    Raises:
+        SpecError: the export cannot do what `decoding` says.
+    """
+    decoding.check(spec)
+    options: dict[str, Any] = {
+        "tokens": str(folder / TOKENS),
+        "num_threads": decoding.threads,
+        "provider": _provider(folder),
+        **{name.removesuffix(".onnx"): str(folder / name) for name in spec.files},
+    }
+    if decoding.endpoint is not None:
+        options |= {
+            "enable_endpoint_detection": True,
+            "rule1_min_trailing_silence": 2 * decoding.endpoint,
+            "rule2_min_trailing_silence": decoding.endpoint,
+            "rule3_min_utterance_length": decoding.longest,
+        }
+    if decoding.beam > 1:
+        options |= {"decoding_method": "modified_beam_search", "max_active_paths": decoding.beam}
+    kind = "OnlineRecognizer" if spec.streams else "OfflineRecognizer"
+    if spec.head == "ctc":
+        return Opening(kind, _ctc(spec), options)
+    # Without the type, sherpa-onnx loads the encoder twice to find it out.
+    return Opening(kind, "from_transducer", options | {"model_type": spec.model_type})
+
+
+def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decoding) -> Any:
+    """sherpa-onnx's recogniser of an export that `check_export` has found good.
+
+    Raises:
+        SpecError: the export cannot do what `decoding` says.
+        InputError: ONNX Runtime refuses the files.
+        MissingExtraError: sherpa-onnx is not installed.
+    """
+    how = opening(folder, spec, decoding)
+    try:
+        import sherpa_onnx
+    except ModuleNotFoundError as error:
+        if error.name != "sherpa_onnx":
+            raise
+        raise MissingExtraError("sherpa-onnx", "device") from None
+    make = getattr(getattr(sherpa_onnx, how.kind), how.maker)
+    with tempfile.TemporaryDirectory() as beside:
+        hotwords: dict[str, Any] = {}
+        if decoding.hotwords is not None:
+            phrases, vocabulary = decoding.hotwords.write(Path(beside), folder, tokens)
+            hotwords = {
+                "hotwords_file": str(phrases),
+                "hotwords_score": decoding.hotwords.score,
+                "modeling_unit": "bpe",
+                "bpe_vocab": str(vocabulary),
+            }
+        with refusals(folder):
+            return make(**how.options, **hotwords)
+
+
+@contextmanager
+def refusals(folder: Path) -> Iterator[None]:
+    """What ONNX Runtime says against the files of an export is one line.
+
+    Raises:
+        InputError: it has said something.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{folder}: ONNX Runtime refuses it ({reason}); export the model again"
+        ) from None
+
+
+def _ctc(spec: ExportSpec) -> str:
+    return "from_zipformer2_ctc" if spec.streams else "from_zipformer_ctc"
+
+
+def _provider(folder: Path) -> str:
+    """The CPU, with the export's options for ONNX Runtime."""
+    path = folder / PROVIDER
+    return f"cpu:{path}" if path.exists() else "cpu"

@@ -1,0 +1,272 @@
+"""What an export costs the process that runs it; this module is that process.
+
+    python -m foldformer.measure.process TASK
+
+TASK is JSON, see `Task`; the answer is JSON too. Nothing is imported but what a device needs for
+the runtime that is measured, so that what is counted is that.
+"""
+
+import json
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+SAMPLES = 250
+"""Looks at the memory at most, beside those before and after."""
+
+KEPT = 5000
+"""Calls whose times are kept, about: a day has 270,000, and a list of them would grow by 9 MB."""
+
+_SAMPLE_BYTES = 4
+_RATE = 16000
+_FACTOR = 4
+
+# An ONNX file with one Identity node: what a session costs that holds no weights.
+_EMPTY = bytes.fromhex(
+    "08093a2f0a100a017812017922084964656e746974791201655a0b0a017812060a0408011200620b0a0179"
+    "12060a040801120042040a001014"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What to run.
+
+    Attributes:
+        runtime: sherpa-onnx, or onnxruntime, which runs the encoder alone.
+        encoder: path of the encoder's file.
+        kind: this and the next two are `foldformer.deploy.runtime.Opening`.
+        maker: see there.
+        options: see there.
+        provider: options for ONNX Runtime, as `provider.cfg` has them.
+        threads: of the runtime.
+        chunk: encoder frames of a chunk; 0 for an export of whole recordings.
+        samples: path of float32 samples at 16 kHz.
+        features: path of float32 features, 80 a frame.
+        bounds: (first frame, frames) of each utterance.
+        seconds: how long to run; the recording begins anew when it ends.
+    """
+
+    runtime: str
+    encoder: str
+    kind: str
+    maker: str
+    options: dict[str, Any]
+    provider: dict[str, str]
+    threads: int
+    chunk: int
+    samples: str
+    features: str
+    bounds: list[list[int]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a process: resident, of that private to it, and the most ever resident.
+
+    Private is what no file backs. Pages of a library or of a mapped file that nobody else has
+    mapped just now are not: that would make the figure depend on who else is running.
+    """
+
+    rss: int
+    private: int
+    peak: int
+
+
+def memory() -> Memory | None:
+    """That of this process; None where there is no Linux /proc to read it from."""
+    try:
+        maps = _kilobytes("/proc/self/smaps_rollup")
+        status = _kilobytes("/proc/self/status")
+        return Memory(1024 * maps["Rss"], 1024 * maps["Anonymous"], 1024 * status["VmHWM"])
+    except (OSError, KeyError):
+        return None
+
+
+def _kilobytes(path: str) -> dict[str, int]:
+    """{key: number} of the lines `Key:   number kB`."""
+    found = {}
+    with open(path, encoding="ascii", errors="replace") as file:
+        for line in file:
+            words = line.split()
+            if len(words) == 3 and words[2] == "kB":
+                found[words[0].rstrip(":")] = int(words[1])
+    return found
+
+
+Call = Callable[[], object]
+Calls = Iterator[tuple[float, Call]]
+"""(seconds of audio, what hears them)."""
+
+
+def run(task: Task) -> dict[str, object]:
+    """Run a task; see `foldformer.measure.exports.Run` for the answer."""
+    start = _sherpa if task.runtime == "sherpa-onnx" else _onnxruntime
+    version, load = start(task)
+    baseline = memory()
+    began = time.perf_counter()
+    calls = load()
+    load_seconds = time.perf_counter() - began
+    loaded = memory()
+    heard = busy = 0.0
+    latencies = array("d")
+    curve: list[list[float]] = []
+    step = max(task.seconds / SAMPLES, 1.0)
+    for number, (seconds, call) in enumerate(calls):
+        began = time.perf_counter()
+        call()
+        taken = 1000 * (time.perf_counter() - began)
+        # The first call is unlike the others: memory is fetched, code is read.
+        if number and number % max(round(task.seconds / seconds / KEPT), 1) == 0:
+            latencies.append(taken)
+        busy += taken
+        heard += seconds
+        now = memory() if heard >= step * (len(curve) + 1) else None
+        if now is not None:
+            curve.append([round(heard, 2), now.rss])
+        if heard >= task.seconds:
+            break
+    steady = memory()
+    return {
+        "version": version,
+        "baseline": baseline and asdict(baseline),
+        "loaded": loaded and asdict(loaded),
+        "steady": steady and asdict(steady),
+        "curve": curve,
+        "load_ms": 1000 * load_seconds,
+        "seconds": heard,
+        "busy_ms": busy,
+        "latencies_ms": list(latencies),
+    }
+
+
+def _read(path: str, size: int) -> Iterator[Any]:
+    """Float32 numbers, so many at a time, over and over."""
+    import numpy as np
+
+    with open(path, "rb") as file:
+        while True:
+            data = file.read(_SAMPLE_BYTES * size)
+            if len(data) == _SAMPLE_BYTES * size:
+                yield np.frombuffer(data, np.float32)
+            else:
+                file.seek(0)
+
+
+def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
+    """Features, encoder and search, chunk by chunk."""
+    import numpy as np
+    import sherpa_onnx
+
+    def load() -> Calls:
+        recognizer = getattr(getattr(sherpa_onnx, task.kind), task.maker)(**task.options)
+        return _chunks(recognizer) if task.chunk else _utterances(recognizer)
+
+    def _chunks(recognizer: Any) -> Calls:
+        stream = recognizer.create_stream()
+        size = task.chunk * _FACTOR * _RATE // 100
+        # One frame ahead, without which a chunk that is complete is not taken for it.
+        stream.accept_waveform(_RATE, np.zeros(_RATE // 40, np.float32))
+        for samples in _read(task.samples, size):
+            yield size / _RATE, partial(_hear, recognizer, stream, samples)
+
+    def _hear(recognizer: Any, stream: Any, samples: Any) -> None:
+        stream.accept_waveform(_RATE, samples)
+        while recognizer.is_ready(stream):
+            recognizer.decode_stream(stream)
+        recognizer.get_result(stream)
+        if recognizer.is_endpoint(stream):
+            recognizer.reset(stream)
+
+    def _utterances(recognizer: Any) -> Calls:
+        with open(task.samples, "rb") as file:
+            for first, frames in _over_and_over(task.bounds):
+                file.seek(_SAMPLE_BYTES * first * _RATE // 100)
+                data = file.read(_SAMPLE_BYTES * frames * _RATE // 100)
+                samples = np.frombuffer(data, np.float32)
+                yield frames / 100, partial(_write, recognizer, samples)
+
+    def _write(recognizer: Any, samples: Any) -> None:
+        stream = recognizer.create_stream()
+        stream.accept_waveform(_RATE, samples)
+        recognizer.decode_stream(stream)
+
+    return sherpa_onnx.onnxruntime_version, load
+
+
+def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
+    """The encoder alone, given features."""
+    import numpy as np
+    import onnxruntime
+
+    options = _session_options(task)
+    providers = ["CPUExecutionProvider"]
+    empty = onnxruntime.InferenceSession(_EMPTY, options, providers=providers)
+    empty.run(None, {"x": np.zeros((), np.float32)})
+
+    def load() -> Calls:
+        session = onnxruntime.InferenceSession(task.encoder, options, providers=providers)
+        return _chunks(session) if task.chunk else _utterances(session)
+
+    def _chunks(session: Any) -> Calls:
+        inputs = session.get_inputs()
+        frames = task.chunk * _FACTOR
+        state = [
+            np.zeros(
+                [size if isinstance(size, int) else 1 for size in each.shape],
+                np.int64 if each.type == "tensor(int64)" else np.float32,
+            )
+            for each in inputs[1:]
+        ]
+        names = [each.name for each in inputs]
+
+        def hear(features: Any) -> None:
+            state[:] = session.run(None, dict(zip(names, [features, *state], strict=True)))[1:]
+
+        for numbers in _read(task.features, frames * 80):
+            features = numbers.reshape(1, frames, 80)
+            yield frames / 100, partial(hear, features)
+
+    def _utterances(session: Any) -> Calls:
+        names = [each.name for each in session.get_inputs()]
+        with open(task.features, "rb") as file:
+            for first, frames in _over_and_over(task.bounds):
+                file.seek(_SAMPLE_BYTES * 80 * first)
+                numbers = np.frombuffer(file.read(_SAMPLE_BYTES * 80 * frames), np.float32)
+                given = [numbers.reshape(1, frames, 80), np.array([frames])]
+                feed = dict(zip(names, given, strict=True))
+                yield frames / 100, partial(session.run, None, feed)
+
+    return onnxruntime.__version__, load
+
+
+def _over_and_over(bounds: list[list[int]]) -> Iterator[list[int]]:
+    while True:
+        yield from bounds
+
+
+def _session_options(task: Task) -> Any:
+    """As sherpa-onnx reads `provider.cfg`."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = task.threads
+    options.log_severity_level = 3
+    for key, value in task.provider.items():
+        if key == "EnableCpuMemArena":
+            options.enable_cpu_mem_arena = value == "1"
+        elif key == "EnableMemPattern":
+            options.enable_mem_pattern = value == "1"
+        elif key.startswith("SessionConfig."):
+            options.add_session_config_entry(key.removeprefix("SessionConfig."), value)
+    return options
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Task(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))))

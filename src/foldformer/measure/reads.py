@@ -1,0 +1,51 @@
+"""Which weights a call reads, by arithmetic on the graph: fetching them is what costs energy.
+
+Energy on a device is dominated by weights that come from outside the cache (arXiv:2102.11531).
+Nodes run in the order of the file, and a node reads each of its weights once. It is fetched unless
+it is still in a cache that holds the weights read last, whole ones alone (LRU): so it is if those
+read since its last use, each counted once, and itself fit in together. Activations take no room.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from foldformer.deploy.onnx_file import OnnxFile, Tensor
+
+_CAST_TO = "to"
+
+
+def weight_reads(graph: OnnxFile) -> Iterator[tuple[str, int]]:
+    """(weight, bytes) of each read of one call, in their order.
+
+    A weight that is only cast to another type is cast once, when the file is loaded, and is read
+    at its new size.
+    """
+    weights = dict(graph.weights)
+    names = {name: name for name in weights}
+    for node in graph.nodes:
+        if node.op_type == "Cast" and node.inputs[0] in weights:
+            source, target = node.inputs[0], node.outputs[0]
+            dtype = node.attributes.get(_CAST_TO, weights[source].dtype)
+            weights[target] = Tensor(source, dtype, weights[source].shape)
+            names[target] = names[source]
+            continue
+        for name in dict.fromkeys(node.inputs):
+            if name in weights:
+                yield names[name], weights[name].bytes
+
+
+def fetched(reads: Iterable[tuple[str, int]], cache: int) -> int:
+    """Bytes that come from outside a cache of so many bytes, which is empty at the start."""
+    held: OrderedDict[str, int] = OrderedDict()
+    total = room = 0
+    for name, size in reads:
+        if name in held:
+            held.move_to_end(name)
+            continue
+        total += size
+        if size <= cache:
+            held[name] = size
+            room += size
+        while room > cache:
+            room -= held.popitem(last=False)[1]
+    return total

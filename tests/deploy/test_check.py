@@ -1,0 +1,175 @@
+"""Whatever is wrong with an export, one line says so before a runtime sees it."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import yaml
+
+from foldformer.cli.main import main
+from foldformer.deploy.check import check_export
+from foldformer.errors import InputError
+
+Export = Callable[..., Path]
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture
+def copy(exported: Export, tmp_path: Path) -> Callable[..., Path]:
+    def make(head: str = "ctc", streaming: bool = True) -> Path:
+        shutil.copytree(exported(head, streaming), folder := tmp_path / "export")
+        return folder
+
+    return make
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def change(path: Path, **keys: object) -> None:
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | keys))
+
+
+def metadata(path: Path, key: str, value: str | None) -> None:
+    model = onnx.load(path)
+    kept = {each.key: each.value for each in model.metadata_props if each.key != key}
+    model.ClearField("metadata_props")
+    onnx.helper.set_model_props(model, kept | ({} if value is None else {key: value}))
+    onnx.save(model, path)
+
+
+def one_output_less(path: Path) -> None:
+    model = onnx.load(path)
+    del model.graph.output[-1]
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("head", "streaming"), [("ctc", True), ("ctc", False), ("transducer", True)]
+)
+def test_a_good_one(exported: Export, head: str, streaming: bool) -> None:
+    spec, tokens = check_export(exported(head, streaming))
+    assert (spec.head, spec.streams) == (head, streaming)
+    assert tokens.vocab_size == spec.vocab_size
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model.onnx").unlink(), r"model\.onnx: missing"),
+        (lambda f: truncate(f / "model.onnx"), r"model\.onnx: is damaged .*bytes too early"),
+        (lambda f: (f / "model.onnx").write_bytes(b""), r"model\.onnx: is damaged"),
+        (lambda f: (f / "tokens.txt").unlink(), r"tokens\.txt: missing"),
+        (lambda f: truncate(f / "tokens.txt"), r"tokens\.txt"),
+        (lambda f: (f / "tokens.txt").write_text("<blk> 0\n<unk> 1\n"), "has 2 tokens"),
+        (lambda f: (f / "export.yaml").write_text("format: 1\n"), r"export\.yaml: .*missing"),
+        (lambda f: change(f / "export.yaml", format=99), "newer than this version"),
+        (lambda f: change(f / "export.yaml", colour="red"), "colour"),
+        (
+            lambda f: change(f / "export.yaml", stream={"chunk": 8, "left_context": 10}),
+            "metadata T: 16, expected 32",
+        ),
+        (
+            lambda f: change(f / "export.yaml", kind="offline-ctc", stream=None),
+            "the number of inputs and outputs",
+        ),
+        (lambda f: (f / "provider.cfg").write_text("arena off\n"), r"provider\.cfg: line 1"),
+        (lambda f: metadata(f / "model.onnx", "T", None), "metadata T: missing"),
+        (lambda f: metadata(f / "model.onnx", "T", "-16"), "metadata T: '-16'"),
+        (lambda f: metadata(f / "model.onnx", "model_type", "conformer"), "model_type: conformer"),
+        (lambda f: metadata(f / "model.onnx", "num_heads", "1"), "number of stacks"),
+        (lambda f: one_output_less(f / "model.onnx"), "the number of inputs and outputs"),
+    ],
+)
+def test_a_damaged_one(copy: Callable[..., Path], damage: Damage, message: str) -> None:
+    folder = copy()
+    damage(folder)
+    with pytest.raises(InputError, match=message):
+        check_export(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: metadata(f / "decoder.onnx", "context_size", None), "context_size: missing"),
+        (lambda f: metadata(f / "decoder.onnx", "vocab_size", "9"), "vocab_size: 9, expected 8"),
+        (lambda f: metadata(f / "decoder.onnx", "context_size", "3"), "tokens of an input"),
+        (lambda f: truncate(f / "joiner.onnx"), r"joiner\.onnx: is damaged"),
+        (lambda f: shutil.copy(f / "decoder.onnx", f / "joiner.onnx"), r"joiner\.onnx: does not"),
+    ],
+)
+def test_a_damaged_transducer(copy: Callable[..., Path], damage: Damage, message: str) -> None:
+    folder = copy("transducer")
+    damage(folder)
+    with pytest.raises(InputError, match=message):
+        check_export(folder)
+
+
+@pytest.mark.parametrize("verb", ["transcribe", "measure"])
+def test_through_the_command(
+    copy: Callable[..., Path], verb: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy()
+    truncate(folder / "model.onnx")
+    assert main([verb, str(folder), *(["a.wav"] if verb == "transcribe" else [])]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"foldformer: error: {folder}/model.onnx: is damaged")
+    assert err.count("\n") == 1
+
+
+def test_without_its_description(
+    copy: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is still no model folder, and nobody needs PyTorch to be told."""
+    (folder := copy()).joinpath("export.yaml").unlink()
+    assert main(["transcribe", str(folder), "a.wav"]) == 2
+    assert capfd.readouterr().err == (
+        f"foldformer: error: {folder}/export.yaml: missing; is this an export? "
+        "`foldformer export` makes one\n"
+    )
+
+
+def test_the_microphone_wants_a_stream(exported: Export, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["transcribe", str(exported("ctc", False)), "--microphone"]) == 2
+    assert "microphone: wants an export for streams" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("head", "streaming", "words", "message"),
+    [
+        ("ctc", True, ["--chunk", "320ms"], r"chunk: this export hears chunks of 160ms"),
+        ("ctc", False, ["--chunk", "160ms"], r"chunk: this export hears whole recordings"),
+        ("ctc", True, ["--head", "transducer"], r"head: this export has the head ctc alone"),
+        ("ctc", True, ["--beam", "4"], "beam: sherpa-onnx searches a ctc export greedily"),
+        ("ctc", True, ["--num-best", "2"], "num-best: "),
+        ("ctc", False, ["--endpoint", "1s"], "endpoint: only a stream has one"),
+        ("ctc", True, ["--threads", "0"], "threads: expected 1 or more, got 0"),
+        ("ctc", True, ["--hotwords", "HOT", "--beam", "4"], "beam: "),
+        ("transducer", True, ["--hotwords", "HOT"], "hotwords: they need several hypotheses"),
+        ("transducer", True, ["--hotwords", "NONE", "--beam", "4"], "cannot be read"),
+        ("transducer", True, ["--hotwords", "BAD", "--beam", "4"], "the model cannot write 'e'"),
+        ("ctc", True, ["--microphone"], "microphone: listens instead of reading files"),
+    ],
+)
+def test_what_an_export_cannot_do(
+    exported: Export,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    head: str,
+    streaming: bool,
+    words: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "HOT").write_text("ab ß\n")
+    (tmp_path / "BAD").write_text("quer\n")
+    given = [str(tmp_path / word) if word.isupper() else word for word in words]
+    assert main(["transcribe", str(exported(head, streaming)), "a.wav", *given]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert re.search(message, err), err

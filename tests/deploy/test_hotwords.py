@@ -1,0 +1,70 @@
+"""Phrases as the runtime wants them, and pieces as SentencePiece scores them."""
+
+from pathlib import Path
+
+import pytest
+
+from foldformer.data.tokens import Tokens, TokensSpec
+from foldformer.deploy.hotwords import Hotwords, read_hotwords
+from foldformer.deploy.pieces import piece_scores
+from foldformer.errors import InputError
+
+TEXTS = ["the cat sat on the mat", "the dog ate the cat", "a dog and a cat sat"] * 5
+
+
+@pytest.fixture
+def pieces(tmp_path: Path) -> Tokens:
+    tokens = TokensSpec(kind="sentencepiece", vocab_size=18).build(TEXTS)
+    tokens.save(tmp_path)
+    return tokens
+
+
+def test_scores_are_those_of_sentencepiece(pieces: Tokens, tmp_path: Path) -> None:
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokens.model"))
+    found = piece_scores(tmp_path / "tokens.model", pieces)
+    assert list(found) == list(pieces.symbols)
+    for index, score in enumerate(found.values()):
+        # The blank and the unknown symbol have no score, and are 0 there.
+        assert score == pytest.approx(processor.get_score(index))
+    assert len(set(found.values())) > 5
+
+
+def test_a_damaged_model(pieces: Tokens, tmp_path: Path) -> None:
+    path = tmp_path / "tokens.model"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"tokens\.model: is not a SentencePiece model"):
+        piece_scores(path, pieces)
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b", "é"])
+    hotwords = Hotwords(("ABÉ  ba", "bb :2.5"))
+    phrases, vocabulary = hotwords.write(tmp_path, tmp_path, tokens)
+    assert phrases.read_text(encoding="utf-8") == "abé ba\nbb :2.5\n"
+    assert vocabulary.read_text(encoding="utf-8").splitlines()[3:] == ["a\t0.0", "b\t0.0", "é\t0.0"]
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ((), "there are none"),
+        (("ab", "abc"), "'abc': the model cannot write 'c'; leave it out"),
+        (("  ",), "holds no word"),
+    ],
+)
+def test_what_cannot_be_heard(phrases: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b"])
+    with pytest.raises(InputError, match=message):
+        Hotwords(phrases).write(tmp_path, tmp_path, tokens)
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"\n \n", "is empty"), (b"\xff", "not UTF-8")])
+def test_a_bad_file(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "hot.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_hotwords(path, 1.5)
+    path.write_text("via garibaldi\n\ncorso italia :2\n")
+    assert read_hotwords(path, 3.0) == Hotwords(("via garibaldi", "corso italia :2"), 3.0)

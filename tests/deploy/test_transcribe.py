@@ -1,0 +1,246 @@
+"""`foldformer transcribe EXPORT` and `foldformer.deploy`, where there is no PyTorch."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from foldformer.checkpoint import ModelConfig
+from foldformer.data.tokens import Tokens
+from foldformer.decode.recognizer import Recognizer
+from foldformer.deploy.folder import StreamSpec
+from foldformer.model import Model
+
+Wave = NDArray[np.float32]
+Sounds = Callable[..., list[Wave]]
+Export = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+RATE = 16000
+WHOLE = 40960
+"""Samples of 16 chunks."""
+CHUNK = 0.16
+
+
+@pytest.fixture
+def recordings(sounds: Sounds, tmp_path: Path) -> list[Path]:
+    """Two recordings, of which the second ends in the middle of a chunk."""
+    paths = []
+    for number, wave in enumerate(sounds(WHOLE, 31234)):
+        paths.append(tmp_path / f"{number}.wav")
+        soundfile.write(paths[-1], wave, RATE, subtype="FLOAT")
+    return paths
+
+
+def lines(ran: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_files(
+    exported: Export,
+    command: Command,
+    recordings: list[Path],
+    model: Model,
+    tokens: Tokens,
+    stream: StreamSpec,
+    streaming: bool,
+) -> None:
+    """The same JSON as of the PyTorch model, but for the scores, which the runtime keeps."""
+    found = lines(command("transcribe", exported("ctc", streaming), *recordings, "--json"))
+    recognizer = Recognizer(model, tokens, ModelConfig(model=model.spec), "ctc")
+    for result, path in zip(found, recordings, strict=True):
+        (segment,) = recognizer.segments(path, stream.chunk if streaming else None)
+        assert [result[key] for key in ("file", "start", "end")] == [
+            str(path), segment.start, segment.end,
+        ]  # fmt: skip
+        # The runtime fills up the last chunk of a stream, and our own stream leaves it short.
+        last = segment.end - CHUNK if streaming else segment.end
+        best = segment.transcripts[0]
+        heard, expected = (
+            [(token, time) for token, time in zip(tokens, times, strict=True) if time < last]
+            for tokens, times in ((result["tokens"], result["times"]), (best.tokens, best.times))
+        )
+        assert len(expected) >= 5
+        assert heard == expected
+        assert all(time < segment.end for time in result["times"])
+        assert result["score"] is None
+        assert result["scores"] == [None] * len(result["tokens"])
+        assert " ".join(word["text"] for word in result["words"]) == " ".join(
+            result["text"].split()
+        )
+
+
+def test_a_transducer_and_subtitles(
+    exported: Export, command: Command, recordings: list[Path], tmp_path: Path
+) -> None:
+    folder = exported("transducer", True)
+    ran = command("transcribe", folder, *recordings, "--format", "srt", "--output", tmp_path / "o")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert (tmp_path / "o" / "0.srt").read_text(encoding="utf-8").startswith("1\n00:00:0")
+    greedy, beam = (
+        lines(command("transcribe", folder, recordings[0], "--json", *words))[0]
+        for words in ([], ["--beam", "4"])
+    )
+    for result in (greedy, beam):
+        assert len(result["tokens"]) >= 5
+        assert all(score < 0 for score in result["scores"])
+        assert result["score"] == pytest.approx(sum(result["scores"]), abs=1e-3)
+    assert beam["tokens"] != greedy["tokens"]
+
+
+def test_hotwords(
+    exported: Export, command: Command, recordings: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "hot.txt").write_text("ñßñ\nab :1.5\n", encoding="utf-8")
+    words = ["transcribe", exported("transducer", True), recordings[0], "--beam", "4"]
+    ran = [
+        command(*words),
+        command(*words, "--hotwords", tmp_path / "hot.txt", "--hotwords-score", "9"),
+    ]
+    assert [each.returncode for each in ran] == [0, 0], ran[1].stderr
+    assert ran[1].stdout.count("ñßñ") > ran[0].stdout.count("ñßñ")
+
+
+def test_endpoints(exported: Export, command: Command, recordings: list[Path]) -> None:
+    """Nothing is silent here: a segment ends when it is a second long."""
+    folder = exported("transducer", True)
+    words = ["--endpoint", "2s", "--segment", "1s", "--json"]
+    found = lines(command("transcribe", folder, recordings[0], *words))
+    assert len(found) >= 2
+    assert found[0]["start"] == 0
+    assert found[-1]["end"] == WHOLE / RATE
+    for one, other in pairwise(found):
+        assert one["end"] <= other["start"]
+        assert one["times"][-1] < other["times"][0]
+    for each in found[:-1]:
+        assert 0.9 < each["end"] - each["start"] < 1.5
+        assert all(each["start"] - CHUNK <= time < each["end"] for time in each["times"])
+
+
+FAKE = """
+import os, signal
+import numpy as np, soundfile
+class PortAudioError(Exception): pass
+def query_devices(device, kind):
+    if device == "none":
+        raise ValueError("No input device matching 'none'")
+    return {"default_samplerate": 16000.0}
+class InputStream:
+    def __init__(self, device, channels, samplerate, dtype):
+        assert (channels, samplerate, dtype) == (1, 16000, "float32")
+        self.samples = soundfile.read(os.environ["SPOKEN"], dtype="float32", always_2d=True)[0]
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def read(self, count):
+        block, self.samples = self.samples[:count], self.samples[count:]
+        if not len(self.samples):
+            os.kill(os.getpid(), signal.SIGINT)
+        return block, False
+"""
+
+
+def test_microphone(
+    exported: Export, command: Command, recordings: list[Path], tmp_path: Path
+) -> None:
+    """What it hears until Ctrl-C is what a recording with the same endpoints holds."""
+    (tmp_path / "sounddevice.py").write_text(FAKE)
+    paths = f"{tmp_path}:{Path(__import__('foldformer').__file__).parents[1]}"
+    folder = exported("ctc", True)
+    spoken = {"SPOKEN": str(recordings[1]), "PYTHONPATH": paths}
+    heard = command("transcribe", folder, "--microphone", **spoken)
+    read = command("transcribe", folder, recordings[1], "--endpoint", "1.2s")
+    assert (heard.returncode, heard.stderr) == (0, "")
+    assert len(heard.stdout.strip()) >= 5
+    assert heard.stdout == read.stdout
+    words = ["--microphone", "--microphone-device", "none"]
+    refused = command("transcribe", folder, *words, **spoken)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("foldformer: error: microphone: No input device matching")
+
+
+def test_a_bad_recording_is_one_line(
+    exported: Export, command: Command, recordings: list[Path], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "short.wav", np.zeros(100), RATE)
+    for words in ([], ["--endpoint", "1s"]):
+        ran = command(
+            "transcribe", exported("ctc", True), tmp_path / "short.wav", recordings[0], *words
+        )
+        assert ran.returncode == 2
+        assert ran.stdout.startswith(f"{recordings[0]}\t")
+        assert ran.stderr == (
+            f"foldformer: error: {tmp_path}/short.wav: lasts 6.2 ms (100 samples at 16000 Hz); "
+            "expected at least 40 ms\n"
+        )
+
+
+PYTHON = """
+import json
+import soundfile
+import foldformer.deploy
+from foldformer.errors import FoldformerError
+
+export, offline, path = sys.argv[1:]
+samples, rate = soundfile.read(path, dtype="float32")
+recognizer = foldformer.deploy.load(export)
+results = [recognizer.transcribe(path), recognizer.transcribe(samples, rate)]
+stream = recognizer.stream()
+for start in range(0, len(samples), 777):
+    stream.accept(samples[start : start + 777], rate)
+results.append(stream.finish())
+stream = recognizer.stream()
+stream.accept(samples[:20000], rate)
+first = stream.cut()
+stream.accept(samples[20000:], rate)
+second = stream.finish()
+lower = recognizer.transcribe((samples[::2] * 32767).astype("int16"), rate // 2)
+errors = []
+for wrong in (
+    lambda: foldformer.deploy.load(offline).stream(),
+    lambda: recognizer.transcribe(samples),
+    lambda: recognizer.transcribe(path, chunk=9),
+    lambda: stream.accept(samples, rate),
+):
+    try:
+        wrong()
+    except (FoldformerError, ValueError) as error:
+        errors.append(str(error))
+print(json.dumps({
+    "results": [[each.text, each.tokens, each.times] for each in results],
+    "cut": [first.times, second.times],
+    "type": type(results[0]).__module__,
+    "lower": lower.tokens,
+    "errors": errors,
+}))
+"""
+
+
+def test_python(exported: Export, script: Callable[..., Any], recordings: list[Path]) -> None:
+    folders = exported("transducer", True), exported("ctc", False)
+    found = script(PYTHON, *folders, recordings[1])
+    one, *others = found["results"]
+    assert others == [one, one]
+    assert len(one[1]) >= 5
+    assert found["type"] == "foldformer.decode.transcript"
+    assert found["lower"]
+    before, after = found["cut"]
+    assert before
+    assert before[-1] < 20000 / RATE
+    assert after[0] > before[-1]
+    assert [each.split(":")[0] for each in found["errors"]] == [
+        "stream",
+        "sampling_rate",
+        "chunk",
+        "the stream is finished; begin another one",
+    ]
