@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "flashlight": "flashlight-text",
     "kaldi_native_fbank": "kaldi-native-fbank",
+    "onnx_ir": "onnx-ir",
 }
 # Declared for another package's sake: Lhotse imports urllib3 and scipy, Lightning's logger
 # tensorboard.
@@ -97,6 +98,7 @@ def test_help_needs_no_extra(words: tuple[str, ...]) -> None:
         (("evaluate", "model", "cuts.jsonl.gz"), r"is not installed.*foldformer\[train\]"),
         (("train", "a.yaml"), "is not installed"),
         (("corpus", "composed", "out"), "lhotse is not installed"),
+        (("export", "model"), r"is not installed.*foldformer\[export\]"),
     ],
 )
 def test_a_missing_extra_is_one_line(
@@ -106,16 +108,15 @@ def test_a_missing_extra_is_one_line(
     ran = without_extras(*words)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert re.fullmatch(
-        r"foldformer: error: .*pip install 'foldformer\[(torch|train)\]'\n", ran.stderr
+        r"foldformer: error: .*pip install 'foldformer\[(torch|train|export)\]'\n", ran.stderr
     )
     assert re.search(message, ran.stderr)
 
 
 def test_dependencies_are_those_that_are_imported() -> None:
     extras = PROJECT["optional-dependencies"]
-    declared = names_of(
-        PROJECT["dependencies"] + extras["torch"] + extras["beam"] + extras["hub"] + extras["train"]
-    )
+    users = ("torch", "beam", "hub", "train", "export")
+    declared = names_of(PROJECT["dependencies"] + [r for extra in users for r in extras[extra]])
     modules = {name for path in PACKAGE.rglob("*.py") for name in imported(path)}
     assert {DISTRIBUTIONS.get(m, m) for m in modules} | NOT_IMPORTED_BY_US == declared
 

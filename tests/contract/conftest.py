@@ -46,15 +46,24 @@ def examples(*families: str) -> Iterator[tuple[str, Spec]]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give `part` each part of an encoder, `head` each head, `any_spec` all of them."""
+    """Give `part` each part of an encoder, `head` each head, `any_spec` all of them.
+
+    `kind` is each part with its defaults alone, for tests that take seconds.
+    """
+    parts = tuple(f for f in FAMILIES if f != "head")
     choices = {
-        "part": tuple(f for f in FAMILIES if f != "head"),
+        "part": parts,
+        "kind": parts,
         "head": ("head",),
         "any_spec": tuple(FAMILIES),
     }
     for name, families in choices.items():
         if name in metafunc.fixturenames:
-            found = list(examples(*families))
+            found = [
+                (family, spec)
+                for family, spec in examples(*families)
+                if name != "kind" or spec == type(spec)()
+            ]
             ids = [f"{family}-{kind_of(spec)}-{i}" for i, (family, spec) in enumerate(found)]
             metafunc.parametrize(name, found, ids=ids)
 

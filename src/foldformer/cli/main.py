@@ -26,6 +26,10 @@ _EXTRAS = {
     "kaldialign": ("kaldialign", "train"),
     "sacrebleu": ("sacrebleu", "train"),
     "jinja2": ("jinja2", "train"),
+    "onnx": ("onnx", "export"),
+    "onnx_ir": ("onnx-ir", "export"),
+    "onnxscript": ("onnxscript", "export"),
+    "onnxruntime": ("onnxruntime", "export"),
 }
 
 

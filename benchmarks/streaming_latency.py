@@ -1,0 +1,99 @@
+"""What a chunk costs in ONNX Runtime: the shared encoder against the dense one, and their files.
+
+    OMP_NUM_THREADS=1 python benchmarks/streaming_latency.py paper-dense paper-k3-r16 \\
+        [--chunk 320ms] [--runs 50] [--keep FOLDER]
+
+Exports each preset's streaming encoder with random weights and runs them in turn on one thread.
+Prints bytes of the file, the median and the 20th percentile of a chunk's processor time in ms
+(which other work on the machine moves little), and both as a ratio to the first preset. Tracing 18
+layers takes half a minute of processor time; with `--keep` the files serve again.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from foldformer.data.durations import encoder_frames
+from foldformer.deploy.export.encoders import StreamingEncoder
+from foldformer.deploy.export.make import save
+from foldformer.deploy.export.untrained import untrained
+
+LEFT_CONTEXT = 128
+
+
+def exported(preset: str, chunk: str, folder: Path) -> Path:
+    """The encoder's file, made unless it is there."""
+    path = folder / f"{preset}-{chunk}.onnx"
+    if not path.exists():
+        model, _, _ = untrained(preset)
+        save(
+            StreamingEncoder(model, "transducer", encoder_frames(chunk), LEFT_CONTEXT).graph(), path
+        )
+    return path
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # as `provider.cfg` says
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def inputs(opened: onnxruntime.InferenceSession) -> dict[str, NDArray[np.generic]]:
+    """A stream in full swing: random numbers, all frames of the left context remembered."""
+    rng = np.random.default_rng(0)
+    made: dict[str, NDArray[np.generic]] = {}
+    for each in opened.get_inputs():
+        shape = [size if isinstance(size, int) else 1 for size in each.shape]
+        remembered = np.full(shape, LEFT_CONTEXT, np.int64)
+        made[each.name] = (
+            remembered if "int64" in each.type else rng.standard_normal(shape, np.float32)
+        )
+    return made
+
+
+def times(paths: list[Path], runs: int) -> list[list[float]]:
+    """Processor time of each run in ms, the files taking turns."""
+    sessions = [session(path) for path in paths]
+    fed = [inputs(opened) for opened in sessions]
+    found: list[list[float]] = [[] for _ in paths]
+    for _ in range(runs + 2):
+        for opened, feed, own in zip(sessions, fed, found, strict=True):
+            start = time.process_time()
+            opened.run(None, feed)
+            own.append(1000 * (time.process_time() - start))
+    return [own[2:] for own in found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("presets", nargs="+")
+    parser.add_argument("--chunk", action="append", help="default: 160ms, 320ms and 640ms")
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--keep", type=Path)
+    args = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        folder = args.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(
+            f"{'chunk':>6} {'preset':>14} {'MB':>8} {'p50':>7} {'p20':>7} {'ratio':>6} {'p20':>6}"
+        )
+        for chunk in args.chunk or ["160ms", "320ms", "640ms"]:
+            paths = [exported(preset, chunk, folder) for preset in args.presets]
+            found = [np.percentile(own, [50, 20]) for own in times(paths, args.runs)]
+            for preset, path, (half, fifth) in zip(args.presets, paths, found, strict=True):
+                ratios = half / found[0][0], fifth / found[0][1]
+                print(
+                    f"{chunk:>6} {preset:>14} {path.stat().st_size / 1e6:8.2f} {half:7.2f} "
+                    f"{fifth:7.2f} {ratios[0]:6.3f} {ratios[1]:6.3f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Turn a model into files for a runtime on a device."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foldformer.checkpoint import ModelConfig
+    from foldformer.data.tokens import Tokens
+    from foldformer.deploy.folder import StreamSpec
+    from foldformer.model import Model
+
+EXTRA = "export"
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a model folder; a preset with --random-weights"
+    )
+    parser.add_argument(
+        "--to", choices=["sherpa-onnx"], default="sherpa-onnx", help="whose layout; the default"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="a new folder; default: beside the model"
+    )
+    parser.add_argument(
+        "--head", metavar="KIND", help="ctc or transducer; default: the first of the model"
+    )
+    parser.add_argument(
+        "--streaming", action="store_true", help="for streams; default: for whole recordings"
+    )
+    parser.add_argument(
+        "--chunk",
+        metavar="320ms",
+        help="of a stream; default: the first that the model was trained with, or 320ms",
+    )
+    parser.add_argument(
+        "--left-context",
+        metavar="5.12s",
+        help="that a stream remembers before its chunk; default: what the model was trained with",
+    )
+    parser.add_argument(
+        "--precision", choices=["fp32", "fp16"], default="fp32", help="of the stored weights"
+    )
+    parser.add_argument(
+        "--random-weights", action="store_true", help="of a preset, for measuring without training"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, check, and say what came out."""
+    from foldformer.deploy.export import make
+
+    model, tokens, config = _source(args)
+    stream = _stream(args, config)
+    folder = args.output or _default_output(args, next(iter(model.heads)), stream)
+    spec = make.export(
+        model,
+        tokens,
+        config,
+        folder,
+        name=Path(args.model).name,
+        trained=not args.random_weights,
+        head=args.head,
+        stream=stream,
+        precision=args.precision,
+    )
+    total = 0
+    for name in spec.files:
+        size = (folder / name).stat().st_size
+        total += size
+        print(f"{folder / name}: {size:,} bytes")
+    print(
+        f"weights: {spec.source.parameters:,} numbers, each stored once, in "
+        f"{spec.weight_bytes:,} bytes; all else: {total - spec.weight_bytes:,} bytes"
+    )
+    print(f"largest difference to PyTorch: {spec.difference:.1e} of the largest output")
+    print(f"export: {folder}")
+    return 0
+
+
+def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | None") -> Path:
+    """Beside the model, or here for a preset: what it is is in its name."""
+    from foldformer.data.durations import shown
+
+    way = "offline" if stream is None else f"streaming-{shown(stream.chunk)}"
+    model = Path(args.model) if args.random_weights else Path(args.model).resolve()
+    return model.with_name(f"{model.name}-{way}-{args.head or first}-{args.precision}")
+
+
+def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]:
+    """The model, its tokens, and what it was made for."""
+    from foldformer.decode.recognizer import Recognizer
+    from foldformer.errors import SpecError
+    from foldformer.presets import PRESETS
+
+    if args.random_weights:
+        from foldformer.deploy.export.untrained import untrained
+
+        return untrained(args.model)
+    if args.model in PRESETS and not Path(args.model).exists():
+        raise SpecError(
+            f"{args.model} is a preset, which has no weights: --random-weights exports it for "
+            "measuring"
+        )
+    recognizer = Recognizer.load(args.model, args.head)
+    return recognizer.model, recognizer.tokens, recognizer.config
+
+
+def _stream(args: argparse.Namespace, config: "ModelConfig") -> "StreamSpec | None":
+    """How a stream is heard; None for an offline export.
+
+    Raises:
+        SpecError: durations that are no multiple of 40 ms, or more left context than was trained.
+    """
+    from foldformer.data.durations import encoder_frames, shown
+    from foldformer.deploy.folder import StreamSpec
+    from foldformer.errors import SpecError
+
+    if not args.streaming:
+        for option, value in (("chunk", args.chunk), ("left-context", args.left_context)):
+            if value is not None:
+                raise SpecError(f"{option}: only a stream has one; add --streaming")
+        return None
+    chunk = encoder_frames(args.chunk) if args.chunk else next(iter(config.chunks), 8)
+    trained = config.model.encoder.left_context
+    left_context = encoder_frames(args.left_context) if args.left_context else trained
+    if left_context > trained:
+        raise SpecError(
+            f"left-context: {shown(left_context)} is more than the model was trained to "
+            f"remember, {shown(trained)}"
+        )
+    if not args.random_weights and chunk not in config.chunks:
+        known = ", ".join(map(shown, config.chunks)) or "whole recordings"
+        log.warning("trained with %s, not with chunks of %s", known, shown(chunk))
+    return StreamSpec(chunk=chunk, left_context=left_context)

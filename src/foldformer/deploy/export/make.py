@@ -1,0 +1,200 @@
+"""One command's work: from a model to a checked export folder."""
+
+import copy
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foldformer.checkpoint import ModelConfig, complete_files
+from foldformer.data.features import NUM_MELS
+from foldformer.data.tokens import Tokens
+from foldformer.deploy.export.card import export_card
+from foldformer.deploy.export.encoders import OfflineEncoder, StreamingEncoder
+from foldformer.deploy.export.heads import check_head, further_parts
+from foldformer.deploy.export.parity import session
+from foldformer.deploy.export.part import Part
+from foldformer.deploy.export.precision import to_fp16
+from foldformer.deploy.export.sharing import check_files, stored_state
+from foldformer.deploy.folder import (
+    CARD,
+    DESCRIPTION,
+    PROVIDER,
+    ExportSpec,
+    Precision,
+    SourceSpec,
+    StreamSpec,
+)
+from foldformer.errors import InputError, SpecError
+from foldformer.model import Model
+from foldformer.spec import kind_of, write_yaml
+
+_IR_VERSION = 9
+
+MODEL = "model.yaml"
+"""The configuration of the model that was exported, for whoever looks for its specs."""
+
+TOLERANCE = 1e-3
+"""The largest difference to PyTorch, as a share of the largest output."""
+
+_MODEL_TYPES: dict[str, Any] = {
+    "offline-ctc": "zipformer_ctc",
+    "offline-transducer": "transducer",
+    "streaming-ctc": "zipformer2_ctc",
+    "streaming-transducer": "zipformer2",
+}
+
+_PROVIDER = {"EnableCpuMemArena": "0", "EnableMemPattern": "0"}
+"""Without its arena, ONNX Runtime gives memory back after each chunk: 20 MB at 18 x 512."""
+
+
+def export(
+    model: Model,
+    tokens: Tokens,
+    config: ModelConfig,
+    folder: Path,
+    *,
+    name: str,
+    trained: bool = True,
+    head: str | None = None,
+    stream: StreamSpec | None = None,
+    precision: Precision = "fp32",
+) -> ExportSpec:
+    """Write an export into a folder that is empty or does not exist.
+
+    Args:
+        model: in evaluation mode.
+        tokens: what its outputs mean.
+        config: what it was made for.
+        folder: where to.
+        name: what the card calls the model.
+        trained: whether its weights are more than random.
+        head: the kind of head; the first unless given.
+        stream: chunk and left context of a streaming export; None for an offline one.
+        precision: how weights are stored.
+
+    Raises:
+        SpecError: the model has no such head, the runtime has no place for the model, or the
+            files are not what they have to be.
+        InputError: the folder is not empty, or cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty; choose a new folder with --output")
+    head = head or kind_of(model.spec.heads[0])
+    check_head(model.head(head))
+    if model.encoder.subsampling.mean.numel() != NUM_MELS:
+        raise SpecError(
+            f"subsampling.num_mels: sherpa-onnx makes {NUM_MELS} features, and the model takes "
+            f"{model.encoder.subsampling.mean.numel()}"
+        )
+    parts = _parts(model, head, stream)
+    graphs = {file: part.graph() for file, part in parts.items()}
+    if precision == "fp16":
+        for graph in graphs.values():
+            to_fp16(graph.graph)
+    state = _weights(model, head)
+    stored = stored_state([graph.graph for graph in graphs.values()], state)
+    references = _parts(_with_state(model, stored), head, stream)
+    fresh = not folder.exists()
+    try:
+        with complete_files(folder) as beside:
+            for file, graph in graphs.items():
+                save(graph, beside / file)
+            paths = [beside / file for file in graphs]
+            weight_bytes = check_files(paths, state)
+            difference = max(_compared(references[path.name], path) for path in paths)
+            kind: Any = f"{'offline' if stream is None else 'streaming'}-{head}"
+            spec = ExportSpec(
+                kind=kind,
+                precision=precision,
+                model_type=_MODEL_TYPES[kind],
+                vocab_size=tokens.vocab_size,
+                stream=stream,
+                provider=_PROVIDER,
+                weight_bytes=weight_bytes,
+                difference=float(f"{difference:.1e}"),
+                source=SourceSpec(
+                    name=name,
+                    trained=trained,
+                    text=config.text,
+                    languages=config.languages,
+                    parameters=sum(tensor.numel() for tensor in state.values()),
+                    foldformer=version("foldformer"),
+                ),
+            )
+            _write_rest(beside, spec, tokens, config)
+    except BaseException:
+        if fresh and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    return spec
+
+
+def save(graph: ir.Model, path: Path) -> None:
+    """Write a graph as one file that ONNX Runtime reads since 1.17."""
+    graph.ir_version = _IR_VERSION
+    graph.producer_name, graph.producer_version = "foldformer", version("foldformer")
+    proto = ir.to_proto(graph)
+    proto.graph.ClearField("value_info")  # shapes on the way, which runtimes infer themselves
+    onnx.save(proto, path)
+
+
+def _parts(model: Model, head: str, stream: StreamSpec | None) -> dict[str, Part]:
+    """{file: what it computes}, the encoder first."""
+    further = further_parts(model, head)
+    encoder: Part
+    if stream is None:
+        encoder = OfflineEncoder(model, head)
+    else:
+        encoder = StreamingEncoder(model, head, stream.chunk, stream.left_context)
+    return {"encoder.onnx" if further else "model.onnx": encoder, **further}
+
+
+def _weights(model: Model, head: str) -> dict[str, Tensor]:
+    """The parameters and buffers that the files have to hold: not those of other heads."""
+    ours = ("encoder.", f"heads.{head}.")
+    return {name: t for name, t in model.state_dict().items() if name.startswith(ours)}
+
+
+def _with_state(model: Model, state: Mapping[str, NDArray[np.float32]]) -> Model:
+    """A copy of the model with other numbers in some of its parameters."""
+    copied = copy.deepcopy(model)
+    copied.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=False)
+    return copied
+
+
+def _compared(part: Part, path: Path) -> float:
+    """The difference between a part and its file.
+
+    Raises:
+        SpecError: it is more than `TOLERANCE`.
+    """
+    with torch.inference_mode(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = part.difference(session(path))
+    if not found <= TOLERANCE:
+        raise SpecError(
+            f"export: {path.name} differs from PyTorch by {found:.1e} of its largest output; "
+            f"expected at most {TOLERANCE:.0e}"
+        )
+    return found
+
+
+def _write_rest(folder: Path, spec: ExportSpec, tokens: Tokens, config: ModelConfig) -> None:
+    """Everything but the ONNX files."""
+    tokens.save(folder)
+    write_yaml(folder / DESCRIPTION, spec)
+    write_yaml(folder / MODEL, config)
+    lines = [f"{key}={value}\n" for key, value in spec.provider.items()]
+    (folder / PROVIDER).write_text("".join(lines), encoding="utf-8")
+    (folder / CARD).write_text(
+        export_card(spec, {file: (folder / file).stat().st_size for file in spec.files}, config),
+        encoding="utf-8",
+    )

@@ -1,0 +1,155 @@
+"""An export: a folder with ONNX files, tokens, and `export.yaml`, which says what they want."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from foldformer.errors import InputError, SpecError
+from foldformer.spec import Spec, from_dict, read_yaml
+
+FORMAT = 1
+DESCRIPTION, TOKENS, PROVIDER, CARD = "export.yaml", "tokens.txt", "provider.cfg", "README.md"
+
+Kind = Literal["offline-ctc", "offline-transducer", "streaming-ctc", "streaming-transducer"]
+Precision = Literal["fp32", "fp16"]
+
+_FILES = {
+    "ctc": ("model.onnx",),
+    "transducer": ("encoder.onnx", "decoder.onnx", "joiner.onnx"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec(Spec):
+    """The features that the graph takes; the runtime makes them as Kaldi does."""
+
+    num_mels: int = 80
+    """Log-mel energies a frame."""
+    frame_length: float = 25.0
+    """Milliseconds of a window."""
+    frame_shift: float = 10.0
+    """Milliseconds from one frame to the next."""
+    window: str = "povey"
+    """Shape of the window."""
+    low: float = 20.0
+    """Hz, lower end of the first triangle."""
+    high: float = 7600.0
+    """Hz, upper end of the last triangle."""
+    preemphasis: float = 0.97
+    """Coefficient of the pre-emphasis, after the mean of the window is removed."""
+    dither: float = 0.0
+    """Noise added to the samples."""
+    snip_edges: bool = False
+    """Whether windows that reach beyond the ends of the recording are left out, not mirrored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec(Spec):
+    """How a stream is heard, in encoder frames (40 ms)."""
+
+    chunk: int
+    """Frames at a time; a token is at least so late as its chunk is not over."""
+    left_context: int
+    """Frames remembered before the chunk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSpec(Spec):
+    """The model that the export was made of; `model.yaml` beside it has every spec."""
+
+    name: str
+    """Its folder, or the preset."""
+    trained: bool
+    """False for random weights, which are good for measuring alone."""
+    text: str = "text"
+    """What it writes: `text` recognises; `translation_en`, say, translates into English."""
+    languages: tuple[str, ...] = ()
+    """Languages of the speech that it was trained on."""
+    parameters: int
+    """Numbers in the files, those of other heads left out."""
+    foldformer: str
+    """Version of the library that made the export."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSpec(Spec):
+    """What `export.yaml` says."""
+
+    format: int = FORMAT
+    """Version of the folder's layout."""
+    runtime: Literal["sherpa-onnx"] = "sherpa-onnx"
+    """Whose layout of inputs, outputs and metadata the files have."""
+    kind: Kind
+    """Offline or streaming, and the head."""
+    precision: Precision = "fp32"
+    """How weights are stored."""
+    model_type: Literal["zipformer_ctc", "transducer", "zipformer2_ctc", "zipformer2"]
+    """The runtime's name of the layout."""
+    vocab_size: int
+    """Tokens, the blank (id 0) included."""
+    sampling_rate: int = 16000
+    """Of the samples that features are made of, in Hz; the runtime converts other rates."""
+    features: FeatureSpec = field(default_factory=FeatureSpec)
+    """What the graph takes."""
+    frame_ms: int = 40
+    """Milliseconds an output frame."""
+    stream: StreamSpec | None = None
+    """How a stream is heard; nothing for an offline export."""
+    provider: dict[str, str] = field(default_factory=dict)
+    """Options for ONNX Runtime, the lines of `provider.cfg`: provider="cpu:FOLDER/provider.cfg"."""
+    onnxruntime: str = "1.21"
+    """The oldest version that keeps shared weights once in memory."""
+    weight_bytes: int
+    """Bytes of the weights in the files; a shared weight counts once, because it is there once."""
+    difference: float
+    """The largest one to PyTorch with the same weights, as a share of the largest output."""
+    source: SourceSpec
+    """What it was made of."""
+
+    def __post_init__(self) -> None:
+        if self.streams != (self.stream is not None):
+            raise SpecError(f"stream: expected for streaming kinds alone, and kind is {self.kind}")
+
+    @property
+    def streams(self) -> bool:
+        """Whether it hears a stream, chunk after chunk."""
+        return self.kind.startswith("streaming")
+
+    @property
+    def head(self) -> str:
+        """ctc or transducer."""
+        return self.kind.rsplit("-", 1)[-1]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The ONNX files; the encoder is in the first."""
+        return _FILES[self.head]
+
+
+def read_export(folder: str | Path) -> ExportSpec:
+    """What the export in a folder is, after checking that its files are there.
+
+    Raises:
+        InputError: no such folder, it is no export, of a newer format, or a file is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what}; expected an export with {DESCRIPTION}")
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise InputError(f"{path}: missing; is this an export? `foldformer export` makes one")
+    data = read_yaml(path)
+    if isinstance(data.get("format"), int) and int(str(data["format"])) > FORMAT:
+        raise InputError(
+            f"{path}: format {data['format']} is newer than this version knows ({FORMAT}); "
+            "update foldformer"
+        )
+    try:
+        spec = from_dict(ExportSpec, data)
+    except SpecError as error:
+        raise InputError(f"{path}: {error}") from None
+    for name in (*spec.files, TOKENS):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: missing; export the model again")
+    return spec

@@ -1,0 +1,155 @@
+"""`foldformer export`: what it asks for, and mistakes that are found before anything is traced."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foldformer.checkpoint import ModelConfig
+from foldformer.cli.main import main
+from foldformer.data.tokens import Tokens
+from foldformer.decode.recognizer import Recognizer
+from foldformer.deploy.export import make
+from foldformer.deploy.folder import ExportSpec, SourceSpec, StreamSpec
+from foldformer.model import Model
+
+SYMBOLS = ["<blk>", "<unk>", "▁", "a", "b", "c", "d"]
+
+
+@pytest.fixture
+def folder(talkative: Model, tmp_path: Path) -> Path:
+    """A model trained with chunks of 320 and 640 ms, which remembers 480 ms."""
+    config = ModelConfig(model=talkative.spec, chunks=(8, 16))
+    Recognizer(talkative, Tokens(SYMBOLS), config).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the exporter is asked for; it writes one byte for each file."""
+    found: dict[str, Any] = {}
+
+    def export(model: Model, tokens: Tokens, config: ModelConfig, folder: Path, **options: Any):
+        found.update(options, model=model, tokens=tokens, folder=folder)
+        streams, head = options["stream"] is not None, options["head"] or "ctc"
+        spec = ExportSpec(
+            kind=f"{'streaming' if streams else 'offline'}-{head}",
+            model_type="zipformer2",
+            vocab_size=tokens.vocab_size,
+            stream=options["stream"],
+            precision=options["precision"],
+            weight_bytes=1,
+            difference=1e-6,
+            source=SourceSpec(
+                name="model", trained=options["trained"], parameters=7, foldformer="0"
+            ),
+        )
+        folder.mkdir()
+        for name in spec.files:
+            (folder / name).write_bytes(b" ")
+        return spec
+
+    monkeypatch.setattr(make, "export", export)
+    return found
+
+
+def run(*words: object) -> int:
+    return main(["export", *map(str, words)])
+
+
+def test_offline_by_default(
+    folder: Path, asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder) == 0
+    out = folder.resolve().with_name("model-offline-ctc-fp32")
+    assert (asked["stream"], asked["head"], asked["precision"]) == (None, None, "fp32")
+    assert (asked["folder"], asked["name"], asked["trained"]) == (out, "model", True)
+    assert capsys.readouterr().out == (
+        f"{out / 'model.onnx'}: 1 bytes\n"
+        "weights: 7 numbers, each stored once, in 1 bytes; all else: 0 bytes\n"
+        "largest difference to PyTorch: 1.0e-06 of the largest output\n"
+        f"export: {out}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "stream"),
+    [
+        ((), StreamSpec(chunk=8, left_context=12)),
+        (("--chunk", "640ms"), StreamSpec(chunk=16, left_context=12)),
+        (("--chunk", "0.32s", "--left-context", "80ms"), StreamSpec(chunk=8, left_context=2)),
+    ],
+)
+def test_streaming(
+    folder: Path,
+    asked: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    stream: StreamSpec,
+) -> None:
+    options = ("--head", "transducer", "--precision", "fp16", "--output", tmp_path / "out")
+    assert run(folder, "--to", "sherpa-onnx", "--streaming", *words, *options) == 0
+    assert (asked["stream"], asked["head"]) == (stream, "transducer")
+    assert (asked["folder"], asked["precision"]) == (tmp_path / "out", "fp16")
+    assert not caplog.records
+
+
+def test_a_chunk_that_was_not_trained_is_a_warning(
+    folder: Path, asked: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert run(folder, "--streaming", "--chunk", "160ms") == 0
+    assert asked["stream"].chunk == 4
+    assert caplog.messages == ["trained with 320ms, 640ms, not with chunks of 160ms"]
+
+
+def test_a_preset_with_random_weights(
+    asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("paper-k9-r16", "--random-weights", "--streaming") == 0
+    assert asked["trained"] is False
+    assert asked["stream"] == StreamSpec(chunk=8, left_context=128)
+    assert asked["folder"] == Path("paper-k9-r16-streaming-320ms-transducer-fp32")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("none",), "none: no such folder; expected a model folder"),
+        (("paper-dense",), "paper-dense is a preset, which has no weights: --random-weights"),
+        (("paper-dens", "--random-weights"), "unknown 'paper-dens'; did you mean 'paper-dense'?"),
+        (("model", "--chunk", "320ms"), "chunk: only a stream has one; add --streaming"),
+        (("model", "--left-context", "1s"), "left-context: only a stream has one"),
+        (("model", "--streaming", "--chunk", "100ms"), "no positive multiple of 40 ms"),
+        (("model", "--streaming", "--left-context", "520ms"), "left-context: 520ms is more than"),
+        (("model", "--head", "rnn"), "no 'rnn' head"),
+        (("model", "--output", "."), ".: is not empty; choose a new folder"),
+    ],
+)
+def test_mistakes(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    before = sorted(folder.parent.rglob("*"))
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_precision_is_one_of_those_that_there_are(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(folder, "--precision", "fp8")
+    assert end.value.code == 2
+    assert "invalid choice: 'fp8'" in capsys.readouterr().err

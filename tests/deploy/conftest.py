@@ -1,0 +1,125 @@
+"""A small model that was never trained but writes something, and its exports, each made once."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foldformer.checkpoint import ModelConfig
+from foldformer.data.features import fbank
+from foldformer.data.tokens import Tokens
+from foldformer.deploy.export.make import export
+from foldformer.deploy.folder import Precision, StreamSpec
+from foldformer.model import Model, ModelSpec
+from foldformer.nn.encoder import EncoderSpec
+from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
+from foldformer.nn.heads.ctc import CtcHead, CtcSpec
+from foldformer.nn.heads.transducer import TransducerHead, TransducerSpec
+from foldformer.nn.linears.residual import ResidualSpec
+from foldformer.nn.mixers.attention import AttentionSpec
+
+SYMBOLS = ["<blk>", "<unk>", "▁", "a", "ß", "д", "ñ", "▁ab"]
+
+Export = Callable[..., Path]
+
+
+def noises(*lengths: int) -> list[NDArray[np.float32]]:
+    """Noise of changing colour and loudness, so many samples each."""
+    rng = np.random.default_rng(1)
+    waves = []
+    for length in lengths:
+        t = np.arange(length) / 16000
+        pitch = 150 * 2 ** rng.uniform(0, 4, 40)
+        tone = np.sin(2 * np.pi * pitch[(t * 8).astype(int) % 40] * t)
+        noise = rng.standard_normal(length) * (0.5 + 0.5 * np.sin(5 * t))
+        waves.append((0.2 * tone + 0.1 * noise).astype(np.float32))
+    return waves
+
+
+@pytest.fixture(scope="session")
+def sounds() -> Callable[..., list[NDArray[np.float32]]]:
+    """Make recordings: `sounds(16000, 5000)`."""
+    return noises
+
+
+@pytest.fixture(scope="session")
+def tokens() -> Tokens:
+    return Tokens(SYMBOLS)
+
+
+@pytest.fixture(scope="session")
+def stream() -> StreamSpec:
+    return StreamSpec(chunk=4, left_context=10)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    torch.manual_seed(5)
+    spec = ModelSpec(
+        vocab_size=len(SYMBOLS),
+        encoder=EncoderSpec(
+            d_model=16,
+            num_layers=2,
+            uses=2,
+            mixer=AttentionSpec(num_heads=2),
+            feed_forward=DenseFeedForwardSpec(d_ff=24),
+            linear=ResidualSpec(rank=2),
+            left_context=10,
+        ),
+        heads=(CtcSpec(), TransducerSpec(predictor_dim=8, joiner_dim=12)),
+    )
+    model = spec.build().eval()
+    (wave,) = noises(80000)
+    features = torch.from_numpy(fbank(wave))
+    model.encoder.subsampling.set_statistics(features.mean(0), float(features.std()))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                nn.init.normal_(parameter, std=0.1)
+        make_talkative(model, features)
+    return model
+
+
+def make_talkative(model: Model, features: Tensor) -> None:
+    """Let every token win about as often as every other, by the output's biases."""
+    x = model.encoder(features[None], torch.tensor([len(features)]))[0][0]
+    ctc, transducer = model.head("ctc"), model.head("transducer")
+    assert isinstance(ctc, CtcHead)
+    assert isinstance(transducer, TransducerHead)
+    context = torch.randint(2, len(SYMBOLS), (len(x), 2))
+    inputs = transducer.project(x) + transducer.predictor(context)
+    for output, rows in ((ctc.output, x), (transducer.joiner.output, inputs.tanh())):
+        logits = output(rows)
+        output.weight.mul_(4 / logits.std(0)[:, None])
+        output.bias.sub_(output(rows).mean(0))
+        output.bias[1] -= 2  # <unk>
+        output.bias[0] += 2  # the blank
+
+
+@pytest.fixture(scope="session")
+def exported(
+    model: Model, tokens: Tokens, stream: StreamSpec, tmp_path_factory: pytest.TempPathFactory
+) -> Export:
+    """Export the model: `exported(head="ctc", streaming=True, precision="fp16")`."""
+
+    @cache
+    def make(head: str = "ctc", streaming: bool = False, precision: Precision = "fp32") -> Path:
+        folder = tmp_path_factory.mktemp("exports") / f"{head}-{streaming}-{precision}"
+        export(
+            model,
+            tokens,
+            ModelConfig(model=model.spec, chunks=(stream.chunk,), languages=("xx",)),
+            folder,
+            name="small",
+            head=head,
+            stream=stream if streaming else None,
+            precision=precision,
+        )
+        return folder
+
+    return make
