@@ -237,6 +237,7 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.parametrize("position", [(0, 0), (0, 2), (1, 3)])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where there is one core
 def test_workers_prepare_the_same_batches_from_any_place_on(
     manifest: Path, tokens: Tokens, num_workers: int, position: tuple[int, int]
 ) -> None:
