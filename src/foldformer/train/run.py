@@ -30,6 +30,7 @@ from foldformer.train.config import TrainConfig, TrainingSpec
 from foldformer.train.finite import FiniteSteps
 from foldformer.train.keeping import StateKeeper
 from foldformer.train.module import TrainingModule
+from foldformer.train.quantization_noise import QuantizationNoise
 from foldformer.train.recompute import recompute
 from foldformer.train.state import (
     LAST,
@@ -99,7 +100,10 @@ def train(
                 write_origin(beside, config)
                 tokens.save(beside)
             finite = FiniteSteps(state, spec.clip, skip_bad_batches)
-            trainer = _trainer(spec, state, [DataPosition(loader), keeper, finite])
+            callbacks: list[Callback] = [DataPosition(loader), keeper, finite]
+            if spec.quantization_noise is not None:
+                callbacks.append(QuantizationNoise(spec.quantization_noise, config.seed))
+            trainer = _trainer(spec, state, callbacks)
             _fit(trainer, module, Steps(loader, spec.accumulate), valid, keeper, going_on)
     assert keeper.best is not None, "the last step is always validated"
     return Trained(folder, keeper.best)
