@@ -70,6 +70,7 @@ def config(tmp_path: Path, manifests: tuple[str, str]) -> TrainConfig:
                 "warmup": 20,
                 "accumulate": 2,
                 "ema": 0.95,
+                "quantization_noise": {"bits": 4},
                 "chunks": ["160ms", "320ms", "640ms"],
                 "threads": 1,
             },

@@ -9,7 +9,8 @@ from foldformer.nn.heads import HeadSpec
 from foldformer.nn.heads.ctc import CtcSpec
 from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears.residual import ResidualSpec
-from foldformer.train.config import TrainingSpec
+from foldformer.nn.quantise import shared_weights
+from foldformer.train.config import QuantizationNoiseSpec, TrainingSpec
 from foldformer.train.memory import Shape, activation_bytes, memory_of
 
 HEADS: dict[str, tuple[HeadSpec, ...]] = {
@@ -64,3 +65,11 @@ def test_the_largest_batch_is_found() -> None:
     assert found.weights == found.gradients == found.average == 4 * numbers
     assert found.optimiser == 8 * numbers
     assert found.total == 20 * numbers + found.activations + 1000
+
+
+def test_rounded_weights_stand_beside_the_exact_ones() -> None:
+    model, shape = model_of(HEADS["ctc"]), Shape(2, 100, 5)
+    spec = TrainingSpec(quantization_noise=QuantizationNoiseSpec())
+    found, plain = (memory_of(model, each, [shape], cache=0) for each in (spec, TrainingSpec()))
+    assert found.total - plain.total == found.exact
+    assert found.exact == 4 * sum(p.numel() for p in shared_weights(model).values()) > 0

@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="that a stream remembers before its chunk; default: what the model was trained with",
     )
     parser.add_argument(
-        "--precision", choices=["fp32", "fp16"], default="fp32", help="of the stored weights"
+        "--precision",
+        choices=["fp32", "fp16", "int8", "int4"],
+        default="fp32",
+        help="of the stored weights",
     )
     parser.add_argument(
         "--random-weights", action="store_true", help="of a preset, for measuring without training"
@@ -78,7 +81,14 @@ def run(args: argparse.Namespace) -> int:
         f"weights: {spec.source.parameters:,} numbers, each stored once, in "
         f"{spec.weight_bytes:,} bytes; all else: {total - spec.weight_bytes:,} bytes"
     )
+    if spec.products is not None:
+        print(
+            f"products: {spec.products.integer} of {spec.products.total} in whole numbers; "
+            f"{spec.products.stored} in fp32 with weights stored in int8"
+        )
     print(f"largest difference to PyTorch: {spec.difference:.1e} of the largest output")
+    if spec.difference_fp32 is not None:
+        print(f"in the runtime, to PyTorch with the weights in fp32: {spec.difference_fp32:.1e}")
     print(f"export: {folder}")
     return 0
 

@@ -11,7 +11,7 @@ FORMAT = 1
 DESCRIPTION, TOKENS, PROVIDER, CARD = "export.yaml", "tokens.txt", "provider.cfg", "README.md"
 
 Kind = Literal["offline-ctc", "offline-transducer", "streaming-ctc", "streaming-transducer"]
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8", "int4"]
 
 _FILES = {
     "ctc": ("model.onnx",),
@@ -51,6 +51,18 @@ class StreamSpec(Spec):
     """Frames at a time; a token is at least so late as its chunk is not over."""
     left_context: int
     """Frames remembered before the chunk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductsSpec(Spec):
+    """Products with a weight; those inside of attention have none."""
+
+    integer: int = 0
+    """Computed in whole numbers."""
+    stored: int = 0
+    """Computed in fp32, with a weight that is stored in whole numbers."""
+    total: int = 0
+    """All."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +115,10 @@ class ExportSpec(Spec):
     """Bytes of the weights in the files; a shared weight counts once, because it is there once."""
     difference: float
     """The largest one to PyTorch with the same weights, as a share of the largest output."""
+    difference_fp32: float | None = None
+    """The same between the runtime, which rounds, and PyTorch with the weights in fp32."""
+    products: ProductsSpec | None = None
+    """What int8 and int4 made of the products."""
     source: SourceSpec
     """What it was made of."""
 

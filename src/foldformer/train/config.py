@@ -15,6 +15,22 @@ _MOST_THREADS = 1024  # of PyTorch; more of them are a slip, and cannot be start
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuantizationNoiseSpec(Spec):
+    """Rounds some of the layers' full-rank matrices in each step, as an export rounds them all."""
+
+    bits: Literal[4, 8] = 8
+    """Of the export that the model is trained for: 8 rounds columns, 4 blocks of 64 numbers."""
+    probability: float = 0.5
+    """Share of the columns or blocks that are rounded in a step; 1 rounds everything always."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise SpecError(
+                f"probability: expected more than 0 and at most 1, got {self.probability}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSpec(Spec):
     """How the weights are found."""
 
@@ -46,6 +62,8 @@ class TrainingSpec(Spec):
     initialise_from: str | None = None
     """A model folder whose encoder, of the same specs, is the start; so are those of its heads
     whose weights have the same shapes, and the other heads start anew."""
+    quantization_noise: QuantizationNoiseSpec | None = None
+    """Rounding of some weights in each step, for a model that is to be exported in int8 or int4."""
     activation_checkpointing: bool = False
     """Whether each use of a layer is computed again in the backward pass: less memory, more time.
     The gradients stay the same."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from foldformer.data.features import NUM_MELS
 from foldformer.model import Model, ModelSpec
+from foldformer.nn.quantise import shared_weights
 from foldformer.train.config import TrainingSpec
 
 
@@ -41,6 +42,8 @@ class Memory:
     optimiser: int
     average: int
     """The moving average of the weights."""
+    exact: int
+    """The exact weights, while rounded ones stand in their places (`quantization_noise`)."""
     activations: int
     """What the forward pass of the largest batch keeps for the backward pass."""
     largest: Shape
@@ -51,7 +54,7 @@ class Memory:
     @property
     def total(self) -> int:
         """All together."""
-        kept = (self.weights, self.gradients, self.optimiser, self.average)
+        kept = (self.weights, self.gradients, self.optimiser, self.average, self.exact)
         return sum(kept) + self.activations + self.cache
 
 
@@ -74,16 +77,22 @@ def memory_of(model: Model, spec: TrainingSpec, shapes: Iterable[Shape], cache: 
         for chunk in (chunks if len(chunks) < 3 else (None, min(spec.chunk_frames)))
     ]
     activations, shape = max(measured, key=lambda pair: pair[0])
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weights = _bytes(model.parameters())
+    rounded = shared_weights(model) if spec.quantization_noise is not None else {}
     return Memory(
         weights=weights,
         gradients=weights,
         optimiser=2 * weights,
         average=weights if spec.ema else 0,
+        exact=_bytes(rounded.values()),
         activations=activations,
         largest=shape,
         cache=cache,
     )
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def activation_bytes(model: Model, shape: Shape, chunk: int | None, precision: str) -> int:

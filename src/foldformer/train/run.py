@@ -22,7 +22,7 @@ from foldformer.data.selection import Survey, survey
 from foldformer.data.statistics import feature_statistics, languages_in
 from foldformer.data.tokens import Tokens
 from foldformer.data.training import TrainLoader, selection_of, worker_error
-from foldformer.errors import InputError
+from foldformer.errors import InputError, SpecError
 from foldformer.model import Model
 from foldformer.spec import to_dict
 from foldformer.train.allocator import keep_freed_memory
@@ -35,6 +35,7 @@ from foldformer.train.group import Group, joined
 from foldformer.train.keeping import StateKeeper
 from foldformer.train.module import TrainingModule
 from foldformer.train.place import Place
+from foldformer.train.quantization_noise import QuantizationNoise
 from foldformer.train.recompute import recompute
 from foldformer.train.state import (
     LAST,
@@ -89,6 +90,11 @@ def train(
         InputError: data cannot be read, or the folder cannot be written; or another process has
             ended.
     """
+    if strategy == "fsdp" and config.training.quantization_noise is not None:
+        raise SpecError(
+            "training.quantization_noise: rounds whole matrices, and with --strategy fsdp no "
+            "process holds one; take --strategy ddp"
+        )
     keep_freed_memory()
     with _lightning_quiet(), joined(place, say) as group, ExitStack() as held:
         if not group.leads:
@@ -141,6 +147,8 @@ def _train(
     group.first(begin)
     finite = FiniteSteps(state, spec.clip, skip_bad_batches, group)
     callbacks: list[Callback] = [DataPosition(loader, group), keeper, finite]
+    if spec.quantization_noise is not None:
+        callbacks.append(QuantizationNoise(spec.quantization_noise, config.seed))
     if spec.ema:
         callbacks.append(Averages(spec.ema))
     if group.leads:

@@ -49,8 +49,15 @@ def _summary(spec: ExportSpec, config: ModelConfig) -> str:
         "bytes",
         f"- largest difference to PyTorch with the same weights: {spec.difference:.1e} of the "
         "largest output",
-        "",
     ]
+    if spec.difference_fp32 is not None:
+        lines.append(f"- in the runtime, to PyTorch in fp32: {spec.difference_fp32:.1e}")
+    if spec.products is not None:
+        lines.append(
+            f"- products: {spec.products.integer} of {spec.products.total} in whole numbers, "
+            f"{spec.products.stored} in fp32 with weights stored in int8"
+        )
+    lines.append("")
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
 """One command's work: from a model to a checked export folder."""
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from foldformer.data.tokens import Tokens
 from foldformer.deploy.export.card import export_card
 from foldformer.deploy.export.encoders import OfflineEncoder, StreamingEncoder
 from foldformer.deploy.export.heads import check_head, further_parts
+from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.parity import session
 from foldformer.deploy.export.part import Part
+from foldformer.deploy.export.plain import plain_form
 from foldformer.deploy.export.precision import to_fp16
 from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.folder import (
@@ -29,11 +32,13 @@ from foldformer.deploy.folder import (
     PROVIDER,
     ExportSpec,
     Precision,
+    ProductsSpec,
     SourceSpec,
     StreamSpec,
 )
 from foldformer.errors import InputError, SpecError
 from foldformer.model import Model
+from foldformer.nn.quantise import shared_weights
 from foldformer.spec import kind_of, write_yaml
 
 _IR_VERSION = 9
@@ -50,6 +55,14 @@ _MODEL_TYPES: dict[str, Any] = {
     "streaming-ctc": "zipformer2_ctc",
     "streaming-transducer": "zipformer2",
 }
+
+_ONNXRUNTIME: dict[Precision, str] = {
+    "fp32": "1.21",
+    "fp16": "1.21",
+    "int8": "1.21",
+    "int4": "1.28",
+}
+"""The oldest versions that pack the weights of such products once for all of them."""
 
 _PROVIDER = {"EnableCpuMemArena": "0", "EnableMemPattern": "0"}
 """Without its arena, ONNX Runtime gives memory back after each chunk: 20 MB at 18 x 512."""
@@ -96,9 +109,7 @@ def export(
         )
     parts = _parts(model, head, stream)
     graphs = {file: part.graph() for file, part in parts.items()}
-    if precision == "fp16":
-        for graph in graphs.values():
-            to_fp16(graph.graph)
+    products = _in_precision(graphs.values(), precision, shared_weights(model))
     state = _weights(model, head)
     stored = stored_state([graph.graph for graph in graphs.values()], state)
     references = _parts(_with_state(model, stored), head, stream)
@@ -109,7 +120,10 @@ def export(
                 save(graph, beside / file)
             paths = [beside / file for file in graphs]
             weight_bytes = check_files(paths, state)
-            difference = max(_compared(references[path.name], path) for path in paths)
+            difference = max(_compared(references[path.name], path, precision) for path in paths)
+            rounded = None
+            if precision != "fp32":
+                rounded = max(_rounded(parts[path.name], path) for path in paths)
             kind: Any = f"{'offline' if stream is None else 'streaming'}-{head}"
             spec = ExportSpec(
                 kind=kind,
@@ -118,8 +132,11 @@ def export(
                 vocab_size=tokens.vocab_size,
                 stream=stream,
                 provider=_PROVIDER,
+                onnxruntime=_ONNXRUNTIME[precision],
                 weight_bytes=weight_bytes,
+                products=products,
                 difference=float(f"{difference:.1e}"),
+                difference_fp32=None if rounded is None else float(f"{rounded:.1e}"),
                 source=SourceSpec(
                     name=name,
                     trained=trained,
@@ -157,6 +174,23 @@ def _parts(model: Model, head: str, stream: StreamSpec | None) -> dict[str, Part
     return {"encoder.onnx" if further else "model.onnx": encoder, **further}
 
 
+def _in_precision(
+    graphs: Iterable[ir.Model], precision: Precision, shared: Collection[str]
+) -> ProductsSpec | None:
+    """Store the weights so; returns what became of the products."""
+    if precision == "fp16":
+        for model in graphs:
+            to_fp16(model.graph)
+    if precision not in ("int8", "int4"):
+        return None
+    found = [to_integers(model, shared if precision == "int4" else ()) for model in graphs]
+    return ProductsSpec(
+        integer=sum(each.integer for each in found),
+        stored=sum(each.stored for each in found),
+        total=sum(each.total for each in found),
+    )
+
+
 def _weights(model: Model, head: str) -> dict[str, Tensor]:
     """The parameters and buffers that the files have to hold: not those of other heads."""
     ours = ("encoder.", f"heads.{head}.")
@@ -170,21 +204,40 @@ def _with_state(model: Model, state: Mapping[str, NDArray[np.float32]]) -> Model
     return copied
 
 
-def _compared(part: Part, path: Path) -> float:
-    """The difference between a part and its file.
+def _compared(part: Part, path: Path, precision: Precision) -> float:
+    """The difference between a part and its file, whose products are in fp32 for that.
 
     Raises:
         SpecError: it is more than `TOLERANCE`.
     """
-    with torch.inference_mode(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        found = part.difference(session(path))
+    file: Path | bytes = path
+    if precision in ("int8", "int4"):
+        file = plain_form(onnx.load(path)).SerializeToString()
+    found = _difference(part, file)
     if not found <= TOLERANCE:
         raise SpecError(
             f"export: {path.name} differs from PyTorch by {found:.1e} of its largest output; "
             f"expected at most {TOLERANCE:.0e}"
         )
     return found
+
+
+def _rounded(part: Part, path: Path) -> float:
+    """The difference between a file as it is and the part before its weights were rounded.
+
+    Raises:
+        SpecError: there is no number for it.
+    """
+    found = _difference(part, path)
+    if not math.isfinite(found):
+        raise SpecError(f"export: {path.name} gives numbers that are not finite in the runtime")
+    return found
+
+
+def _difference(part: Part, file: Path | bytes) -> float:
+    with torch.inference_mode(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return part.difference(session(file))
 
 
 def _write_rest(folder: Path, spec: ExportSpec, tokens: Tokens, config: ModelConfig) -> None:

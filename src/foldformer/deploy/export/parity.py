@@ -14,12 +14,13 @@ Run = Callable[[Arrays], Arrays]
 """Calls a file: its inputs by position -> its outputs."""
 
 
-def session(path: Path) -> Run:
-    """The file in ONNX Runtime, on one thread."""
+def session(file: Path | bytes) -> Run:
+    """The file, or what would stand in it, in ONNX Runtime, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    model = file if isinstance(file, bytes) else str(file)
+    opened = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in opened.get_inputs()]
 
     def run(inputs: Arrays) -> Arrays:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
+from foldformer.deploy.export.stored import STORED, packed_sizes
 from foldformer.deploy.export.views import PARAMETER, PLACES, parameters
 from foldformer.errors import SpecError
 
@@ -45,7 +46,8 @@ def stored_state(
             assert value.const_value is not None
             places = value.meta[PLACES].reshape(-1)
             np.add.at(counts, places, 1)
-            numbers[places] = value.const_value.numpy().reshape(-1)
+            held_as = value.meta.get(STORED, value.const_value.numpy())
+            numbers[places] = held_as.reshape(-1)
         if counts.min(initial=1) != 1 or counts.max(initial=1) != 1:
             what = "are there more than once" if counts.max(initial=1) > 1 else "are not all there"
             raise SpecError(
@@ -69,11 +71,13 @@ def check_files(paths: Iterable[Path], state: Mapping[str, Tensor]) -> int:
     size = 0
     for path in paths:
         onnx.checker.check_model(path, full_check=True)
-        for tensor in onnx.load(path).graph.initializer:
+        graph = onnx.load(path).graph
+        packed = packed_sizes(graph)
+        for tensor in graph.initializer:
             numbers = numpy_helper.to_array(tensor)
             size += numbers.nbytes
             parameter = _parameter_of(tensor.name, state)
-            elements[parameter] += numbers.size
+            elements[parameter] += packed.get(tensor.name, numbers.size)
             if numbers.size >= _LARGE:
                 held.setdefault(numbers.size, []).append((tensor.name, numbers))
                 if not parameter:

@@ -1,0 +1,95 @@
+"""Weights as whole numbers with scales beside them, in the place of the initialisers they were."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+
+from foldformer.nn.quantise import quantise
+
+Array = NDArray[np.generic]
+
+STORED = "stored"
+"""Key of a value's `meta`: what an initialiser of whole numbers stands for, in float32."""
+
+
+def shape_of(value: ir.Value) -> tuple[int, ...]:
+    """Of an initialiser."""
+    assert value.const_value is not None
+    return tuple(value.const_value.shape.numpy())
+
+
+def numbers_of(value: ir.Value) -> NDArray[np.float32]:
+    """The content of an initialiser."""
+    assert value.const_value is not None
+    return value.const_value.numpy().astype(np.float32)
+
+
+def hold(
+    graph: ir.Graph, weight: ir.Value, numbers: Array, scales: Array, stored: Array
+) -> ir.Value:
+    """Put whole numbers in the place of a weight; returns the initialiser of their scales."""
+    weight.meta[STORED] = stored
+    weight.const_value = ir.tensor(np.ascontiguousarray(numbers), name=weight.name)
+    weight.dtype, weight.shape = weight.const_value.dtype, ir.Shape(numbers.shape)
+    name = f"{weight.name}.scales"
+    value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(scales), name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def store(graph: ir.Graph, weight: ir.Value) -> None:
+    """int8 with a scale for each row or output channel; taken back to fp32 when it is loaded.
+
+    Not by DequantizeLinear, which runtimes keep for fusions and so compute each time.
+    """
+    shape = shape_of(weight)
+    rows = quantise(torch.from_numpy(numbers_of(weight).reshape(shape[0], -1).T), 8)
+    numbers, stored = (each.numpy().T.reshape(shape) for each in (rows.numbers, rows.dequantised()))
+    scales = rows.scales.numpy().reshape(-1, *(1,) * (len(shape) - 1))
+    users = [(use.node, use.idx) for use in weight.uses()]
+    value = hold(graph, weight, numbers, scales, stored)
+    nodes = _widening(weight, value)
+    graph.insert_before(graph[0], nodes)
+    for node, index in users:
+        node.replace_input_with(index, nodes[-1].outputs[0])
+
+
+def _widening(numbers: ir.Value, scales: ir.Value) -> list[ir.Node]:
+    """Nodes for numbers * scales in fp32."""
+    cast = ir.node("Cast", [numbers], {"to": ir.DataType.FLOAT})
+    wide = ir.node("Mul", [cast.outputs[0], scales])
+    for node, name in ((cast, "cast"), (wide, "fp32")):
+        output = node.outputs[0]
+        output.name, output.dtype = f"{numbers.name}.{name}", ir.DataType.FLOAT
+        output.shape = numbers.shape
+    return [cast, wide]
+
+
+def store_rows(graph: ir.Graph, table: ir.Value) -> None:
+    """An embedding in int8, a scale for each row: the rows that are looked up are taken to fp32."""
+    found = quantise(torch.from_numpy(numbers_of(table).T), 8)
+    lookups = [use.node for use in table.uses()]
+    stored = found.dequantised().numpy().T
+    scales = hold(graph, table, found.numbers.numpy().T, found.scales.numpy().T, stored)
+    for node in lookups:
+        old = node.outputs[0]
+        users = [(use.node, use.idx) for use in old.uses()]
+        old.dtype = ir.DataType.INT8
+        factors = ir.node("Gather", [scales, node.inputs[1]], dict(node.attributes))
+        factors.outputs[0].name = f"{old.name}.scales"
+        wide = _widening(old, factors.outputs[0])
+        graph.insert_after(node, [factors, *wide])
+        for user, index in users:
+            user.replace_input_with(index, wide[-1].outputs[0])
+
+
+def packed_sizes(graph: onnx.GraphProto) -> dict[str, int]:
+    """{initialiser: numbers of the matrix} of those that hold several numbers in a byte."""
+    sizes = {}
+    for node in graph.node:
+        if node.op_type == "MatMulNBits":
+            given = {each.name: each.i for each in node.attribute}
+            sizes[node.input[1]] = given["K"] * given["N"]
+    return sizes

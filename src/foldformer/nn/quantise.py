@@ -1,0 +1,86 @@
+"""Weights as whole numbers with a scale: int8 for each column, int4 for each block of a column.
+
+What an export stores and what quantisation noise shows to a training are computed here alike.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foldformer.nn.linears import Linear
+
+Bits = Literal[4, 8]
+
+BLOCK = 64
+"""Numbers of a column, one below the other, that share a scale in int4."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A matrix as numbers times scales.
+
+    Attributes:
+        numbers: int8 (..., in, out), from -127 to 127 or from -8 to 7.
+        scales: (..., blocks, out); those of block b hold for the rows from b * block on.
+        block: rows a block; the last one may have fewer.
+    """
+
+    numbers: Tensor
+    scales: Tensor
+    block: int
+
+    def dequantised(self) -> Tensor:
+        """What the numbers stand for, (..., in, out), in the type of the scales."""
+        rows = self.numbers.shape[-2]
+        return self.numbers * self.scales.repeat_interleave(self.block, dim=-2)[..., :rows, :]
+
+
+def quantise(matrix: Tensor, bits: Bits) -> Quantised:
+    """The nearest multiples of one scale a column (8 bits), or a block of `BLOCK` rows (4 bits).
+
+    Zero stays zero. In 8 bits the scale is the largest magnitude / 127, so that both signs reach
+    as far. In 4 bits, where one step more matters, the number that is largest in magnitude becomes
+    -8, whatever its sign: a scale may be negative.
+
+    >>> found = quantise(torch.tensor([[1.0, -3.0], [-0.5, 1.5]]), 8)
+    >>> found.numbers
+    tensor([[ 127, -127],
+            [ -64,   64]], dtype=torch.int8)
+
+    Args:
+        matrix: (..., in, out), for x @ matrix.
+        bits: 8 or 4.
+    """
+    rows, columns = matrix.shape[-2:]
+    block = rows if bits == 8 else BLOCK
+    padded = F.pad(matrix, (0, 0, 0, -rows % block))
+    blocks = padded.reshape(*matrix.shape[:-2], -1, block, columns)
+    if bits == 8:
+        lowest, highest = -127, 127
+        scales = blocks.abs().amax(-2) / highest
+    else:
+        lowest, highest = -8, 7
+        largest = blocks.abs().argmax(-2, keepdim=True)
+        scales = blocks.gather(-2, largest).squeeze(-2) / lowest
+    steps = torch.where(scales == 0, 1, scales).unsqueeze(-2)
+    numbers = (blocks / steps).round().clamp(lowest, highest).to(torch.int8)
+    numbers = numbers.reshape(padded.shape)[..., :rows, :]
+    return Quantised(numbers.contiguous(), scales, block)
+
+
+def shared_weights(module: nn.Module) -> dict[str, nn.Parameter]:
+    """{name: (..., in, out)}: the full-rank matrices of the layers' maps, most of a model's weight.
+
+    What belongs to single uses, factors, diagonals and biases, is not among them, nor are heads and
+    subsampling. Every kind of linear map calls its matrix `weight`, whether it is shared or not.
+    """
+    return {
+        f"{name}.weight": parameter
+        for name, linear in module.named_modules()
+        if isinstance(linear, Linear)
+        for key, parameter in linear.named_parameters(recurse=False)
+        if key == "weight"
+    }
