@@ -21,7 +21,7 @@ RECIPE = Path(__file__).parent
 CHUNK = "640ms"
 INTERVAL = "with 95 % intervals"
 # The recipe was tuned on the corpora of other seeds, so this test set has had no part in it.
-SEED = "20261125"
+SEED = "20261126"
 DENSE = ["--model.encoder.uses", "1", "--model.encoder.linear.rank", "0"]
 COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
 # One core for each of two processes: PyTorch's threads would only get in each other's way.
