@@ -3,11 +3,19 @@
 import queue
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _POLL = 0.1  # seconds between two looks at whether anybody still wants an item
+
+
+@dataclass(frozen=True)
+class _End:
+    """After the last item: the error that ended them, if one did."""
+
+    error: BaseException | None = None
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
@@ -16,13 +24,13 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     That hides what is not computing: taking a batch out of the memory of a worker process, which
     has to answer for it, and planning the batch that the worker makes next.
     """
-    fetched: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(maxsize=1)
+    fetched: queue.Queue[tuple[T] | _End] = queue.Queue(maxsize=1)
     unwanted = threading.Event()
 
-    def put(more: bool, item: T | BaseException | None) -> None:
+    def put(found: tuple[T] | _End) -> None:
         while not unwanted.is_set():
             try:
-                fetched.put((more, item), timeout=_POLL)
+                fetched.put(found, timeout=_POLL)
             except queue.Full:
                 continue
             return
@@ -30,24 +38,21 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     def fetch() -> None:
         try:
             for item in items:
-                put(True, item)
+                put((item,))
                 if unwanted.is_set():
                     return
         except BaseException as error:
-            put(False, error)
+            put(_End(error))
         else:
-            put(False, None)
+            put(_End())
 
     thread = threading.Thread(target=fetch, name="ahead", daemon=True)
     thread.start()
     try:
-        while True:
-            more, item = fetched.get()
-            if not more:
-                break
-            yield item  # type: ignore[misc]
-        if item is not None:
-            raise item  # type: ignore[misc]
+        while not isinstance(found := fetched.get(), _End):
+            yield found[0]
+        if found.error is not None:
+            raise found.error
     finally:
         unwanted.set()
         thread.join()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -95,7 +95,7 @@ class Group:
         made, error_ = said[0]
         if error_ is not None:
             raise self.agreed(InputError(error_))
-        return made  # type: ignore[return-value]
+        return cast(T, made)
 
     def agreed(self, end: FoldformerError | Stopped) -> BaseException:
         """The exception for an end that all have agreed on: one process a machine says why."""
@@ -174,6 +174,7 @@ def torch_device(place: Place) -> torch.device:
     return device
 
 
+# PyTorch does not list the class among its names.
 def store_at(address: str, port: int, *, host: bool = False) -> "dist.TCPStore":  # type: ignore[name-defined]
     """A connection to where processes meet; the one that hosts it must stay until all have gone."""
     return dist.TCPStore(  # type: ignore[attr-defined]
