@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     show_logs(args.debug)
     try:
         code: int | None = args.run(args)
+        sys.stdout.flush()  # here, where a pipe that was closed is nobody's mistake
     except FoldformerError as error:
         if args.debug:
             raise
