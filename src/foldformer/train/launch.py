@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 
@@ -176,7 +176,7 @@ class _Processes(Generic[T]):
         self._raise()
         report = self._ended[0][1]
         assert report is not None
-        return report.result  # type: ignore[return-value]
+        return cast(T, report.result)
 
     def _collect(self) -> None:
         for index, (process, receiver) in list(self._running.items()):
