@@ -1,0 +1,1 @@
+"""Compress what is already trained: align, fold, plan, recover."""
