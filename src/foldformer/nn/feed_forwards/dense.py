@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from foldformer.errors import SpecError
 from foldformer.nn.feed_forwards import FeedForward, FeedForwardSpec
-from foldformer.nn.linears import LinearFactory
+from foldformer.nn.linears import LinearFactory, prepared
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -32,9 +32,8 @@ class DenseFeedForward(FeedForward):
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See FeedForward."""
-        hidden = _ACTIVATIONS[self.activation](self.expand(x, use))
-        y: Tensor = self.contract(self.dropout(hidden), use)
-        return y
+        expand, contract = prepared((self.expand, self.contract), use, x)
+        return contract(self.dropout(_ACTIVATIONS[self.activation](expand(x))))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,16 @@
 """Linear maps used K times in depth. A kind is a file here with a LinearSpec and its module."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
 from foldformer.spec import Spec
+
+Map = Callable[[Tensor], Tensor]
+"""(..., in) -> (..., out)."""
 
 
 class Linear(nn.Module, ABC):
@@ -25,6 +29,26 @@ class Linear(nn.Module, ABC):
     @abstractmethod
     def merged(self, use: int) -> Tensor:
         """The one matrix (in, out) that use `use` applies: y = x @ merged(use) + bias."""
+
+    @classmethod
+    def prepare(cls, linears: "Sequence[Linear]", use: int, x: Tensor) -> list[Map]:
+        """x -> linear(x, use) for several maps of this kind: see `prepared`."""
+        return [partial(linear, use=use) for linear in linears]
+
+
+def prepared(linears: Sequence[Linear], use: int, x: Tensor) -> list[Map]:
+    """x -> linear(x, use) for each of the maps, each of which gets as many frames as `x` has.
+
+    A mixer or feed-forward may take its maps from here in place of calling them with the use. What
+    they have to do before the first product is then done for all at once, while the processor has
+    it at hand.
+    """
+    maps: dict[int, Map] = {}
+    for kind in dict.fromkeys(type(linear) for linear in linears):
+        places = [place for place, linear in enumerate(linears) if type(linear) is kind]
+        ready = kind.prepare([linears[place] for place in places], use, x)
+        maps.update(zip(places, ready, strict=True))
+    return [maps[place] for place in range(len(linears))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,9 @@ K adjacent layers of a group.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.errors import SpecError
-from foldformer.nn.linears import Linear, LinearSpec
+from foldformer.nn.linears import Linear, LinearSpec, Map
 
 
 class ResidualLinear(Linear):
@@ -77,12 +79,21 @@ class ResidualLinear(Linear):
 
     def merged(self, use: int) -> Tensor:
         """weight + down_k @ up_k + diagonal_k, (in, out)."""
-        down, up = (self.down, self.up) if self.ranks[use] else (None, None)
-        if down is None and self.diagonal is None:
-            return self.weight
-        apply: Any = _Merge.apply  # PyTorch does not type it
-        merged: Tensor = apply(self.weight, down, up, self.diagonal, self._own(use), use)
-        return merged
+        return _merged([self], use)[0]
+
+    @classmethod
+    def prepare(cls, linears: Sequence[Linear], use: int, x: Tensor) -> list[Map]:
+        """See Linear. The matrices that are to be merged are merged here."""
+        frames = x.numel() // x.shape[-1]
+        own = [linear for linear in linears if isinstance(linear, ResidualLinear)]
+        merging = [linear for linear in own if linear.prefers_merged(frames, use)]
+        matrices = dict(zip(merging, _merged(merging, use), strict=True))
+        return [
+            partial(F.linear, weight=matrices[linear].t(), bias=linear._bias(use))
+            if linear in matrices
+            else partial(linear.forward_factored, use=use)
+            for linear in own
+        ]
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear. Merged or factored, whichever is cheaper for the shape of `x`."""
@@ -121,49 +132,82 @@ class ResidualLinear(Linear):
         return None if self.bias is None else self.bias[use]
 
 
-class _Merge(torch.autograd.Function):
-    """weight + down_k @ up_k + diagonal_k, whose gradient passes through without a copy.
+def _merged(linears: Sequence[ResidualLinear], use: int) -> list[Tensor]:
+    """The matrix of each map for one use."""
+    matrices: list[Tensor] = [linear.weight for linear in linears]
+    places = [
+        place
+        for place, linear in enumerate(linears)
+        if linear.ranks[use] or linear.diagonal is not None
+    ]
+    if not places:
+        return matrices
+    own, parts = [], []
+    for place in places:
+        linear = linears[place]
+        down, up = (linear.down, linear.up) if linear.ranks[use] else (None, None)
+        own.append(linear._own(use))
+        parts += [linear.weight, down, up, linear.diagonal]
+    apply: Any = _Merge.apply  # PyTorch does not type it
+    for place, matrix in zip(places, apply(use, own, *parts), strict=True):
+        matrices[place] = matrix
+    return matrices
 
-    The gradient of the merged matrix is that of `weight`, and the others are projections of it.
+
+class _Merge(torch.autograd.Function):
+    """weight + down_k @ up_k + diagonal_k of several maps; the gradient passes without a copy.
+
+    The gradient of a merged matrix is that of `weight`, and the others are projections of it.
     Written with differentiable operations, adding to the diagonal alone would copy it twice, and
-    each slice of a parameter would cost three small operations in the backward.
+    each slice of a parameter would cost three small operations in the backward. For several maps at
+    once, because most of the time of so small a thing goes by until code and data have come to the
+    processor, which between two of them moves megabytes of frames: half of it is saved.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        weight: Tensor,
-        down: Tensor | None,
-        up: Tensor | None,
-        diagonal: Tensor | None,
-        own: slice,
-        use: int,
-    ) -> Tensor:
-        ctx.save_for_backward(down, up)
-        ctx.diagonal_shape = None if diagonal is None else diagonal.shape
-        ctx.own, ctx.use = own, use
-        if down is not None and up is not None:
-            merged = torch.addmm(weight, down[:, own], up[own])
-        else:
-            merged = weight.clone()
-        if diagonal is not None:
-            merged.diagonal().add_(diagonal[use])
-        return merged
+        ctx: Any, use: int, own: Sequence[slice], *parts: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """`parts`: weight, down, up, diagonal of one map after the other."""
+        matrices, factors, diagonals = [], [], []
+        for of_map, (weight, down, up, diagonal) in zip(own, _by_map(parts), strict=True):
+            assert weight is not None
+            if down is not None and up is not None:
+                merged = torch.addmm(weight, down[:, of_map], up[of_map])
+            else:
+                merged = weight.clone()
+            if diagonal is not None:
+                merged.diagonal().add_(diagonal[use])
+            matrices.append(merged)
+            factors += [down, up]
+            diagonals.append(None if diagonal is None else diagonal.shape)
+        ctx.save_for_backward(*factors)
+        ctx.use, ctx.own, ctx.diagonals = use, own, diagonals
+        return tuple(matrices)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        down, up = ctx.saved_tensors
-        d_down = d_up = d_diagonal = None
-        # Under autocast the merged matrix and its gradient are in half precision, and products
-        # outside of it want one type; autograd itself takes the results to the parameters' type.
-        if down is not None:
-            d_down, d_up = grad.new_zeros(down.shape), grad.new_zeros(up.shape)
-            d_down[:, ctx.own] = grad @ up[ctx.own].t().to(grad.dtype)
-            torch.mm(down[:, ctx.own].t().to(grad.dtype), grad, out=d_up[ctx.own])
-        if ctx.diagonal_shape is not None:
-            d_diagonal = grad.new_zeros(ctx.diagonal_shape)
-            d_diagonal[ctx.use] = grad.diagonal()
-        return grad, d_down, d_up, d_diagonal, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        factors = ctx.saved_tensors
+        found: list[Tensor | None] = []
+        for grad, of_map, shape, down, up in zip(
+            grads, ctx.own, ctx.diagonals, factors[::2], factors[1::2], strict=True
+        ):
+            d_down = d_up = d_diagonal = None
+            # Under autocast the merged matrix and its gradient are in half precision, and products
+            # outside of it want one type; autograd itself takes the results to the parameters'.
+            if down is not None:
+                d_down, d_up = grad.new_zeros(down.shape), grad.new_zeros(up.shape)
+                torch.mm(grad, up[of_map].t().to(grad.dtype), out=d_down[:, of_map])
+                torch.mm(down[:, of_map].t().to(grad.dtype), grad, out=d_up[of_map])
+            if shape is not None:
+                d_diagonal = grad.new_zeros(shape)
+                d_diagonal[ctx.use] = grad.diagonal()
+            found += [grad, d_down, d_up, d_diagonal]
+        return None, None, *found
+
+
+def _by_map(parts: Sequence[Tensor | None]) -> Iterator[Sequence[Tensor | None]]:
+    return (parts[start : start + 4] for start in range(0, len(parts), 4))
 
 
 # What the passes over memory cost, in multiply-adds an entry: fitted to the times that

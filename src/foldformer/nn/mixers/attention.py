@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foldformer.errors import SpecError
-from foldformer.nn.linears import LinearFactory
+from foldformer.nn.linears import LinearFactory, Map, prepared
 from foldformer.nn.mask import Mask
 from foldformer.nn.mixers import Mixer, MixerSpec, State
 
@@ -34,7 +34,8 @@ class Attention(Mixer):
 
     def forward(self, x: Tensor, use: int, mask: Mask) -> Tensor:
         """See Mixer."""
-        return self._attend(x, self.key(x, use), self.value(x, use), use, mask)
+        query, key, value, output = self._maps(x, use)
+        return output(self._attend(query(x), key(x), value(x), mask))
 
     def init_state(self, batch: int, left_context: int) -> State:
         """Keys and values of the remembered frames, each (B, left_context, D)."""
@@ -43,29 +44,32 @@ class Attention(Mixer):
 
     def step(self, x: Tensor, use: int, state: State, mask: Mask) -> tuple[Tensor, State]:
         """See Mixer."""
+        query, key, value, output = self._maps(x, use)
         left_context = state[0].shape[1]
-        keys = torch.cat([state[0], self.key(x, use)], dim=1)
-        values = torch.cat([state[1], self.value(x, use)], dim=1)
-        y = self._attend(x, keys, values, use, mask)
+        keys = torch.cat([state[0], key(x)], dim=1)
+        values = torch.cat([state[1], value(x)], dim=1)
+        y = output(self._attend(query(x), keys, values, mask))
         kept = keys.shape[1] - left_context
         return y, (keys[:, kept:], values[:, kept:])
 
-    def _attend(self, x: Tensor, keys: Tensor, values: Tensor, use: int, mask: Mask) -> Tensor:
-        """The last T of S frames are the queries. x (B, T, D), keys and values (B, S, D)."""
-        batch, frames, _ = x.shape
+    def _maps(self, x: Tensor, use: int) -> list[Map]:
+        return prepared((self.query, self.key, self.value, self.output), use, x)
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
+        """The queries (B, T, D) are the last T of the S frames of keys and values (B, S, D)."""
+        batch, frames, _ = queries.shape
         heads = (self.num_heads, self.d_model // self.num_heads)
-        queries = self.query(x, use).view(batch, frames, *heads).transpose(1, 2)
+        queries = queries.view(batch, frames, *heads).transpose(1, 2)
         keys = keys.view(batch, -1, *heads).transpose(1, 2)
         values = values.view(batch, -1, *heads).transpose(1, 2)
-        cos, sin = rotary_table(keys.shape[2], heads[1], self.rotary_base, x)
+        cos, sin = rotary_table(keys.shape[2], heads[1], self.rotary_base, queries)
         y = F.scaled_dot_product_attention(
             rotate(queries, cos[-frames:], sin[-frames:]),
             rotate(keys, cos, sin),
             values,
             attn_mask=mask.attention,
         )
-        mixed: Tensor = self.output(y.transpose(1, 2).reshape(batch, frames, self.d_model), use)
-        return mixed
+        return y.transpose(1, 2).reshape(batch, frames, self.d_model)
 
 
 def rotary_table(frames: int, width: int, base: float, like: Tensor) -> tuple[Tensor, Tensor]:
