@@ -20,6 +20,9 @@ from foldformer.data.shar import Shar, manifests_in, tar_of, with_audio
 from foldformer.errors import InputError
 from foldformer.spec import nearest
 
+_BLOCK = 60  # seconds
+_EXACT = {".wav", ".flac"}
+
 
 def load_cuts(path: str | os.PathLike[str]) -> CutSet:
     """The cuts of a Lhotse manifest (`.jsonl[.gz]`) or Shar folder, read one by one when needed.
@@ -176,6 +179,32 @@ def samples_of(cut: Cut) -> Samples:
     check_rate(cut.sampling_rate, f"cut {cut.id!r}")
     check_samples(mono, cut.sampling_rate, f"cut {cut.id!r}")
     return mono
+
+
+def blocks_of(cut: Cut) -> Iterator[Samples]:
+    """`samples_of` in blocks (N,) of one or two minutes, for constant memory.
+
+    All at once come those of a cut that cannot be read from any place on to the exact sample: one
+    that is mixed or changed when it is read, or whose file is neither WAV nor FLAC.
+
+    Raises:
+        InputError: see `samples_of`; damage is found when it is reached.
+    """
+    number = int(cut.duration // _BLOCK) if _is_plain(cut) else 1
+    if number <= 1:
+        yield samples_of(cut)
+        return
+    for index in range(number):
+        start = index * _BLOCK
+        duration = _BLOCK if index < number - 1 else cut.duration - start
+        yield samples_of(cut.truncate(offset=start, duration=duration, preserve_id=True))
+
+
+def _is_plain(cut: Cut) -> bool:
+    if not isinstance(cut, DataCut) or not cut.has_recording or cut.recording.transforms:
+        return False
+    suffixes = {Path(source.source).suffix.lower() for source in cut.recording.sources}
+    return all(s.type == "file" for s in cut.recording.sources) and suffixes <= _EXACT
 
 
 def _reason(cut: Cut, error: Exception) -> str:
