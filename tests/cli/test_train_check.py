@@ -282,6 +282,18 @@ def test_a_manifest_that_breaks_off_is_reported(corpus: Corpus, train: Train) ->
     assert err.count("\n") == 1
 
 
+def test_an_id_that_comes_twice_is_reported(corpus: Corpus, train: Train) -> None:
+    corpus.items.insert(9, corpus.items[4])
+    manifest = corpus.write()
+    code, out, _ = train(manifest, "--check")
+    assert code == 2
+    error = f"{manifest}, line 10: holds the cut 'u4' a second time; expected each id once"
+    assert error in flat(out)
+    code, _, err = train(manifest)
+    assert code == 2
+    assert err.splitlines()[-1] == f"foldformer: error: {error}"
+
+
 def test_a_text_that_is_none_is_reported(corpus: Corpus, train: Train) -> None:
     corpus.supervision(3)["text"] = 5
     corpus.supervision(3)["custom"] = {"translation_it": "cinque"}

@@ -70,8 +70,10 @@ def read_cuts(path: str | os.PathLike[str]) -> Iterator[Cut]:
     """The cuts of a manifest one after the other, as `load_cuts` gives them.
 
     Raises:
-        InputError: see `load_cuts`; or a line of the manifest is damaged.
+        InputError: see `load_cuts`; or a line of the manifest is damaged, or has the id of one
+            before it.
     """
+    seen: set[str] = set()
     cuts = iter(load_cuts(path))
     for number in itertools.count(1):
         try:
@@ -85,6 +87,12 @@ def read_cuts(path: str | os.PathLike[str]) -> Iterator[Cut]:
                 f"{path}, line {number}: is not a cut ({type(error).__name__}: {error}); "
                 f"the manifest is damaged or incomplete"
             ) from None
+        if cut.id in seen:
+            raise InputError(
+                f"{path}, line {number}: holds the cut {cut.id!r} a second time; expected each id "
+                "once"
+            )
+        seen.add(cut.id)
         yield cut
 
 

@@ -115,7 +115,7 @@ def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
         for cut in read_cuts(path):
             if cut.id in found:
                 raise InputError(
-                    f"{path}: holds the cut {cut.id!r} a second time; expected each id once"
+                    f"{path}: holds the cut {cut.id!r} of another manifest; expected each id once"
                 )
             words = word_ends(cut) or None
             found[cut.id] = _Said(text_of(cut, text), language_of(cut), cut.duration, words)
