@@ -208,6 +208,13 @@ def test_odd_utterances(model: Path, tmp_path: Path, call, caplog) -> None:
     assert rows["hi-fi"]["hypothesis"] == api.load(model).transcribe(lower, 16000).text
 
 
+def test_an_id_in_two_manifests(model: Path, corpus: Path, call) -> None:
+    test = corpus / "test.jsonl.gz"
+    code, out, err = call("evaluate", model, test, test)
+    assert (code, out) == (2, "")
+    assert "of another manifest; expected each id once" in err
+
+
 def test_three_hours_in_one_utterance(model: Path, tmp_path: Path, call) -> None:
     """Heard in pieces: its samples alone would be 0.7 GB, and its features another 0.3."""
     seconds, rate = 3 * 3600, 16000
