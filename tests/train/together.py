@@ -6,6 +6,7 @@ the one that has started them writes what a single process finds.
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -28,7 +29,7 @@ from torch.profiler import profile
 from foldformer.data.batches import Batch
 from foldformer.data.tokens import TokensSpec
 from foldformer.errors import InputError, Stopped
-from foldformer.spec import from_dict
+from foldformer.spec import from_dict, to_dict
 from foldformer.train.config import TrainConfig
 from foldformer.train.finite import FiniteSteps
 from foldformer.train.group import Group, joined
@@ -274,8 +275,37 @@ def trainings(folder: Path, at: Callable[[], Place]) -> dict[str, str]:
             except (Stopped, SystemExit) as end:
                 ended[name] = repr(end)
         train(stopped, place=at(), strategy=name)
-    train(config_of(folder, "fewer", steps=8), place=at())
+        train(config_of(folder, f"fewer-{name}", steps=8), place=at(), strategy=name)
+        more = config_of(folder, f"more-{name}", steps=11)
+        train(more, place=at(), strategy=name, accept_changes=True)
+        for kind in CHEAPER:
+            train(cheaper(folder, f"{kind}-{name}", kind, 2), place=at(), strategy=name)
     return ended
+
+
+CHEAPER = {"fp32": "32", "fp16": "16-mixed"}
+
+
+def cheaper(folder: Path, name: str, kind: str, accumulate: int) -> TrainConfig:
+    """A training that recomputes activations and sums gradients, in half precision or not.
+
+    Nothing in it is random, and its weights stay as they are: so any number of processes have the
+    same gradient in the last step, which the optimiser's averages then are.
+    """
+    config = config_of(
+        folder,
+        name,
+        accumulate=accumulate,
+        precision=CHEAPER[kind],
+        activation_checkpointing=accumulate == 2,
+        steps=6,
+        learning_rate=0.0,
+        betas=[0.0, 0.0],
+        clip=0.0,
+        ema=0.0,
+    )
+    model = {"encoder": ENCODER, "heads": [{"kind": "ctc"}]}
+    return from_dict(TrainConfig, {**to_dict(config), "model": model})
 
 
 def locked(folder: Path, place: Place) -> str:
@@ -317,6 +347,10 @@ def work(folder: Path, place: Place, say: Callable[[str], object]) -> int:
 if __name__ == "__main__":
     into = Path(sys.argv[1])
     write_corpus(into)
+    train(config_of(into, "more-ddp", steps=8))
+    shutil.copytree(into / "more-ddp", into / "more-fsdp")
+    for kind in CHEAPER:
+        train(cheaper(into, f"{kind}-alone", kind, 4))
     assert launch(partial(work, into), devices=2) == 0
     alone = {n: joined_gradient(n) for n in (1, 2)}
     torch.save({**alone, "cycle": joined_gradient(1, ENCODER | CYCLE)}, into / "alone.pt")

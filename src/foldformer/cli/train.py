@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = read_config(args.config, settings)
     if args.check:
-        return _check(config, args.accept_changes)
+        return _check(args, config)
     trained = _train(args, config)
     if trained is None:
         return 0
@@ -126,7 +126,7 @@ def _at(
     return trained if place.rank == 0 else None
 
 
-def _check(config: "TrainConfig", accept_changes: bool) -> int:
+def _check(args: argparse.Namespace, config: "TrainConfig") -> int:
     """Print what is in the data and what is wrong; 2 if a training could not start."""
     from tqdm import tqdm
 
@@ -143,7 +143,14 @@ def _check(config: "TrainConfig", accept_changes: bool) -> int:
             shown.total = total
             shown.update(min(seconds, total - shown.n))  # sums of floats may differ in the end
 
-        found = check(config, advance, accept_changes=accept_changes)
+        found = check(
+            config,
+            advance,
+            accept_changes=args.accept_changes,
+            devices=args.devices or 1,
+            nodes=args.nodes or 1,
+            strategy=args.strategy,
+        )
     print(check_report(found))
     return 2 if found.all_errors else 0
 

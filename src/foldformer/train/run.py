@@ -90,16 +90,25 @@ def train(
         InputError: data cannot be read, or the folder cannot be written; or another process has
             ended.
     """
-    if strategy == "fsdp" and config.training.quantization_noise is not None:
-        raise SpecError(
-            "training.quantization_noise: rounds whole matrices, and with --strategy fsdp no "
-            "process holds one; take --strategy ddp"
-        )
+    check_strategy(config, strategy)
     keep_freed_memory()
     with _lightning_quiet(), joined(place, say) as group, ExitStack() as held:
         if not group.leads:
             logging.getLogger("foldformer").setLevel(logging.ERROR)
         return _train(config, accept_changes, skip_bad_batches, place, strategy, group, held)
+
+
+def check_strategy(config: TrainConfig, strategy: str) -> None:
+    """Refuse what cannot be trained in this way.
+
+    Raises:
+        SpecError: it rounds matrices of which each process would have a share.
+    """
+    if strategy == "fsdp" and config.training.quantization_noise is not None:
+        raise SpecError(
+            "training.quantization_noise: rounds whole matrices, and with --strategy fsdp no "
+            "process holds one; take --strategy ddp"
+        )
 
 
 def _train(
