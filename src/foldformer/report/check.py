@@ -88,6 +88,7 @@ def _memory(memory: Memory, available: int) -> list[str]:
         "gradients": memory.gradients,
         "optimiser": memory.optimiser,
         "moving average": memory.average,
+        "teacher": memory.teacher,
         f"activations ({shape.batch} x {shape.frames / 100:.1f} s)": memory.activations,
         "features kept": memory.cache,
         "together": memory.total,

@@ -25,6 +25,7 @@ from foldformer.data.training import DataSpec, TrainLoader, selection_of
 from foldformer.errors import FoldformerError
 from foldformer.train.changes import check_same
 from foldformer.train.config import TrainConfig
+from foldformer.train.distillation import distillation_of
 from foldformer.train.memory import TIMES_WEIGHTS, Memory, Shape, memory_of, weight_bytes
 from foldformer.train.run import initialise
 from foldformer.train.state import LAST, STATE, check_checkpoint, check_writable
@@ -129,9 +130,11 @@ def _check_model(found: Checked, config: TrainConfig, tokens: Tokens) -> None:
         model = config.model.build()
     if config.training.initialise_from:
         initialise(model, Path(config.training.initialise_from))
+    teaching = distillation_of(config, model, tokens)
     shapes = list(_shapes(config, tokens, found.train))
     found.batches = len(shapes)
-    found.memory = memory_of(model, config.training, shapes, _cache(config.data, found.train))
+    cache = _cache(config.data, found.train)
+    found.memory = memory_of(model, config.training, shapes, cache, teaching)
     if found.memory.total > found.available > 0:
         found.errors.append(
             f"the training takes about {found.memory.total / 2**30:.1f} GiB of memory, and there "

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foldformer.data.batches import Batch
 from foldformer.data.features import NUM_MELS
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.quantise import shared_weights
 from foldformer.train.config import TrainingSpec
+from foldformer.train.distillation import Distillation, losses_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Memory:
     """The moving average of the weights."""
     exact: int
     """The exact weights, while rounded ones stand in their places (`quantization_noise`)."""
+    teacher: int
+    """The teacher's weights (`distillation`)."""
     activations: int
     """What the forward pass of the largest batch keeps for the backward pass."""
     largest: Shape
@@ -54,11 +58,24 @@ class Memory:
     @property
     def total(self) -> int:
         """All together."""
-        kept = (self.weights, self.gradients, self.optimiser, self.average, self.exact)
+        kept = (
+            self.weights,
+            self.gradients,
+            self.optimiser,
+            self.average,
+            self.exact,
+            self.teacher,
+        )
         return sum(kept) + self.activations + self.cache
 
 
-def memory_of(model: Model, spec: TrainingSpec, shapes: Iterable[Shape], cache: int) -> Memory:
+def memory_of(
+    model: Model,
+    spec: TrainingSpec,
+    shapes: Iterable[Shape],
+    cache: int,
+    teaching: Distillation | None = None,
+) -> Memory:
     """The memory of a training on batches of these shapes.
 
     Only the shapes that are largest in some way are measured, each with one and with two
@@ -72,7 +89,7 @@ def memory_of(model: Model, spec: TrainingSpec, shapes: Iterable[Shape], cache: 
     }
     chunks = (None, *spec.chunk_frames)
     measured = [
-        (activation_bytes(model, shape, chunk, spec.precision), shape)
+        (activation_bytes(model, shape, chunk, spec.precision, teaching), shape)
         for shape in sorted(largest, key=lambda s: (s.batch, s.frames, s.tokens))
         for chunk in (chunks if len(chunks) < 3 else (None, min(spec.chunk_frames)))
     ]
@@ -85,6 +102,7 @@ def memory_of(model: Model, spec: TrainingSpec, shapes: Iterable[Shape], cache: 
         optimiser=2 * weights,
         average=weights if spec.ema else 0,
         exact=_bytes(rounded.values()),
+        teacher=0 if teaching is None else _bytes(teaching.teacher.parameters()),
         activations=activations,
         largest=shape,
         cache=cache,
@@ -95,15 +113,29 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def activation_bytes(model: Model, shape: Shape, chunk: int | None, precision: str) -> int:
+def activation_bytes(
+    model: Model,
+    shape: Shape,
+    chunk: int | None,
+    precision: str,
+    teaching: Distillation | None = None,
+) -> int:
     """Bytes that the forward pass of a batch keeps for the backward pass, the weights left out."""
-    one = _kept(model, 1, shape, chunk, precision)
+    one = _kept(model, 1, shape, chunk, precision, teaching)
     if shape.batch == 1:
         return one
-    return one + (shape.batch - 1) * (_kept(model, 2, shape, chunk, precision) - one)
+    two = _kept(model, 2, shape, chunk, precision, teaching)
+    return one + (shape.batch - 1) * (two - one)
 
 
-def _kept(model: Model, batch: int, shape: Shape, chunk: int | None, precision: str) -> int:
+def _kept(
+    model: Model,
+    size: int,
+    shape: Shape,
+    chunk: int | None,
+    precision: str,
+    teaching: Distillation | None,
+) -> int:
     """The bytes of all tensors that autograd saves, each storage once."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     saved: dict[int, Tensor] = {}
@@ -113,17 +145,23 @@ def _kept(model: Model, batch: int, shape: Shape, chunk: int | None, precision: 
         saved[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    features = torch.zeros(batch, shape.frames, NUM_MELS)
-    lengths = torch.full((batch,), shape.frames)
-    targets = 2 + torch.arange(shape.tokens).remainder(_tokens(model) - 2).expand(batch, -1)
-    target_lengths = torch.full((batch,), shape.tokens)
+    targets = 2 + torch.arange(shape.tokens).remainder(_tokens(model) - 2).expand(size, -1)
+    batch = Batch(
+        features=torch.zeros(size, shape.frames, NUM_MELS),
+        feature_lengths=torch.full((size,), shape.frames),
+        targets=targets.contiguous(),
+        target_lengths=torch.full((size,), shape.tokens),
+        ids=[],
+        texts=[],
+        languages=[],
+    )
     model.train()
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor),
         _autocast(precision),
     ):
-        model(features, lengths, targets.contiguous(), target_lengths, chunk)
+        losses_of(model, batch, chunk, teaching)
     return sum(
         tensor.untyped_storage().nbytes() for place, tensor in saved.items() if place not in own
     )

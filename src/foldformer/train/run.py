@@ -30,6 +30,7 @@ from foldformer.train.callbacks import Averages, DataPosition, ModelFolder, Prog
 from foldformer.train.card import model_card
 from foldformer.train.changes import check_same, write_origin
 from foldformer.train.config import TrainConfig, TrainingSpec
+from foldformer.train.distillation import check_strategy, distillation_of
 from foldformer.train.finite import FiniteSteps
 from foldformer.train.group import Group, joined
 from foldformer.train.keeping import StateKeeper
@@ -95,6 +96,7 @@ def train(
             "training.quantization_noise: rounds whole matrices, and with --strategy fsdp no "
             "process holds one; take --strategy ddp"
         )
+    check_strategy(config, strategy)
     keep_freed_memory()
     with _lightning_quiet(), joined(place, say) as group, ExitStack() as held:
         if not group.leads:
@@ -131,7 +133,8 @@ def _train(
     sharded = group.size > 1 and strategy == "fsdp"
     languages = group.first(lambda: languages_in(manifests_of(data.train)))
     saver = _Saver(folder, model, tokens, config, languages, group, sharded)
-    module = TrainingModule(model, tokens, config, group, sharded)
+    teaching = distillation_of(config, model, tokens)
+    module = TrainingModule(model, tokens, config, group, sharded, teaching)
     # Whatever a user can have done wrong has been found by now; only then is anything written.
     spec = config.training
     keeper = ModelFolder(saver, data.text != "text", spec.validate_every)
@@ -157,7 +160,7 @@ def _train(
     num_valid = -group.largest(-len(valid.sampler.places))  # the smallest
     every = spec.save_every or spec.validate_every
     callbacks.append(StateKeeper(state / LAST, every, group, num_valid))
-    trainer = _trainer(spec, state, callbacks, place, strategy_of(strategy, model))
+    trainer = _trainer(spec, state, callbacks, place, strategy_of(strategy, model, spec))
     group.expect()
     _fit(trainer, module, Steps(loader, spec.accumulate, group), valid, keeper, going_on)
     assert keeper.best is not None, "the last step is always validated"
