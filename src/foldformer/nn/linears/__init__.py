@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from foldformer.spec import Spec
@@ -25,6 +26,35 @@ class Linear(nn.Module, ABC):
     @abstractmethod
     def merged(self, use: int) -> Tensor:
         """The one matrix (in, out) that use `use` applies: y = x @ merged(use) + bias."""
+
+
+class FactoredLinear(Linear, ABC):
+    """y = (x @ down_k) @ up_k + bias[k]: a map through R dimensions.
+
+    It is never merged: where that would save time, the factors have more numbers than the matrix.
+
+    Attributes:
+        bias: (K, out) or None.
+    """
+
+    bias: nn.Parameter | None
+
+    @abstractmethod
+    def factors(self, use: int) -> tuple[Tensor, Tensor]:
+        """(down_k (in, R_k), up_k (R_k, out))."""
+
+    def merged(self, use: int) -> Tensor:
+        """See Linear."""
+        down, up = self.factors(use)
+        return down @ up
+
+    def forward(self, x: Tensor, use: int) -> Tensor:
+        """See Linear."""
+        down, up = self.factors(use)
+        # As rows: so the second product adds the bias, and an exported graph (Gemm) does so too.
+        inner = x.reshape(-1, self.in_features) @ down
+        y = inner @ up if self.bias is None else torch.addmm(self.bias[use], inner, up)
+        return y.view(*x.shape[:-1], self.out_features)
 
 
 @dataclass(frozen=True, kw_only=True)
