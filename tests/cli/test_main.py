@@ -11,7 +11,7 @@ import pytest
 import foldformer
 from foldformer.cli import describe
 from foldformer.cli.main import build_parser, main
-from foldformer.cli.train import parse_settings
+from foldformer.cli._training import parse_settings
 from foldformer.errors import InputError, SpecError, Stopped
 
 HEAVY = {"torch", "lhotse", "lightning", "sentencepiece", "sacrebleu", "onnx", "numpy", "soundfile"}

@@ -12,10 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foldformer.checkpoint import ModelConfig, save_model
+from foldformer.compress.fold import fold
+from foldformer.compress.plan import Plan
 from foldformer.data.batches import Batch
 from foldformer.data.tokens import Tokens, TokensSpec
 from foldformer.errors import InputError, SpecError
 from foldformer.model import Model, ModelSpec
+from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.spec import from_dict
 from foldformer.train.changes import check_same, write_origin
 from foldformer.train.config import DistillationSpec, TrainConfig, TrainingSpec
@@ -342,3 +345,15 @@ def test_outputs_of_ctc() -> None:
     for temperature in (1.0, 3.0):
         found = head.outputs(x, torch.zeros(2, 1, dtype=torch.long), temperature)
         torch.testing.assert_close(found, (logits / temperature).log_softmax(-1))
+
+
+@pytest.mark.parametrize("order", ["adjacent", "cycle"])
+def test_a_fold_of_full_rank_has_nothing_to_learn(order: str) -> None:
+    """Each place in depth of the student is that of the teacher's own layer."""
+    teacher = model_of(1)
+    residuals = ResidualSpec(rank=8, diagonal=False)
+    plan = from_dict(Plan, {"uses": [2, 2], "order": order})
+    student = fold(teacher, replace(plan, linear=residuals), start="average")
+    assert student.spec.encoder.uses == 2
+    found = taught(teacher, hidden=1, output=1).losses(student, batch_of(0, 1, 2), 3)
+    torch.testing.assert_close(found, torch.zeros_like(found), atol=1e-10, rtol=0)

@@ -69,6 +69,7 @@ def train(
     skip_bad_batches: int = 0,
     place: Place | None = None,
     strategy: str = "ddp",
+    origin: str = "",
     say: Callable[[str], object] = say_error,
 ) -> Trained:
     """Train what the configuration says, going on where an earlier run of it was stopped.
@@ -81,6 +82,7 @@ def train(
         place: which of the processes of a training on several devices this is, each of which calls
             this function; see `foldformer.train.launch`. One alone unless given.
         strategy: how several devices hold the model: `ddp`, each a copy; or `fsdp`, each a share.
+        origin: a section of the model card on what the model was made of.
         say: is told the reason if this process is ended while it waits for another one.
 
     Returns:
@@ -101,7 +103,9 @@ def train(
     with _lightning_quiet(), joined(place, say) as group, ExitStack() as held:
         if not group.leads:
             logging.getLogger("foldformer").setLevel(logging.ERROR)
-        return _train(config, accept_changes, skip_bad_batches, place, strategy, group, held)
+        return _train(
+            config, accept_changes, skip_bad_batches, place, strategy, origin, group, held
+        )
 
 
 def _train(
@@ -110,6 +114,7 @@ def _train(
     skip_bad_batches: int,
     place: Place | None,
     strategy: str,
+    origin: str,
     group: Group,
     held: ExitStack,
 ) -> Trained:
@@ -132,7 +137,7 @@ def _train(
     model = _model(config, group)
     sharded = group.size > 1 and strategy == "fsdp"
     languages = group.first(lambda: languages_in(manifests_of(data.train)))
-    saver = _Saver(folder, model, tokens, config, languages, group, sharded)
+    saver = _Saver(folder, model, tokens, config, languages, origin, group, sharded)
     teaching = distillation_of(config, model, tokens)
     module = TrainingModule(model, tokens, config, group, sharded, teaching)
     # Whatever a user can have done wrong has been found by now; only then is anything written.
@@ -266,6 +271,7 @@ class _Saver:
     tokens: Tokens
     config: TrainConfig
     languages: tuple[str, ...]
+    origin: str
     group: Group
     sharded: bool
 
@@ -282,7 +288,7 @@ class _Saver:
         with complete_files(self.folder) as beside:
             save_model(beside, model, about)
             self.tokens.save(beside)
-            card = model_card(model, about, self.config, metrics)
+            card = model_card(model, about, self.config, metrics, self.origin)
             (beside / "README.md").write_text(card, encoding="utf-8")
         write_best(self.folder / STATE, metrics)
 
