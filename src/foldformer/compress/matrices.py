@@ -31,6 +31,7 @@ ENOUGH = 2e-3
 """`fit` ends with a sweep that lowers the cost by less than this part of it."""
 
 
+@torch.no_grad()
 def share(
     weights: Tensor,
     ranks: Sequence[int],
@@ -96,6 +97,7 @@ def source_layers(
     return [round(g * (num_layers - 1) / (num_groups - 1)) for g in range(num_groups)]
 
 
+@torch.no_grad()
 def factor(weight: Tensor, rank: int, moment: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(down (in, R), up (R, out)): the matrix alone, as closely as the rank allows.
 
@@ -113,6 +115,7 @@ def factor(weight: Tensor, rank: int, moment: Tensor | None = None) -> tuple[Ten
     return down.to(weight.dtype), up.to(weight.dtype)
 
 
+@torch.no_grad()
 def basis(weights: Tensor, rank: int, moments: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(basis (in, R), coefficients (K, R, out)): W_k close to basis @ coefficients_k.
 
@@ -144,6 +147,7 @@ def basis(weights: Tensor, rank: int, moments: Tensor | None = None) -> tuple[Te
     return shared.to(weights.dtype), coefficients.to(weights.dtype)
 
 
+@torch.no_grad()
 def output_error(weight: Tensor, approximation: Tensor, moment: Tensor | None = None) -> float:
     """E|x @ (W - W')|^2 / E|x @ W|^2: the part of the output's energy that is lost.
 
