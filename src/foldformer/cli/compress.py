@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--valid", action="append", default=[], metavar="MANIFEST", help="to measure progress on"
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="of learning; default: a sixth of the original's"
+        "--steps", type=int, metavar="N", help="of learning; default: an eighth of the original's"
     )
     parser.add_argument(
         "--config",
