@@ -89,12 +89,14 @@ def flat(value: object, name: str = "") -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("key", "alone"),
-    [("ddp 1", 1), ("ddp 2", 2), ("fsdp 1", 1), ("fsdp 2", 2), ("cycle", "cycle")],
+    [("ddp 1", 1), ("ddp 2", 2), ("fsdp 1", 1), ("fsdp 2", 2), ("cycle", "cycle")]
+    + [(f"taught {n}", f"taught {n}") for n in (1, 2)],
 )
 def test_the_gradient_is_that_of_all_batches_in_one(
     folder: Path, found: list[dict[str, Any]], key: str, alone: object
 ) -> None:
-    """In float64; of one batch or two a process, and for layers that come again later in depth."""
+    """In float64; of one batch or two a process, with a teacher or without one, and for layers that
+    come again later in depth."""
     wanted = torch.load(folder / "alone.pt")[alone]
     gradient = found[0][f"gradient {key}"]
     assert gradient.keys() == wanted.keys()

@@ -231,3 +231,14 @@ def _of_uses(name: str, parameter: Tensor, places: Places, own: Sequence[int]) -
             raise SpecError(f"{name}: is shared by all uses, and no map; it cannot be folded")
         parts.append(tensor[use])
     return torch.stack(parts)
+
+
+def folded_spec(model: Model, plan: Plan) -> ModelSpec:
+    """The spec of what `fold` makes of a model, before any work is done.
+
+    Raises:
+        SpecError: the plan does not fit the model.
+    """
+    spec = _folded_spec(model.spec, plan, len(Places(model)))
+    spec.check()
+    return spec

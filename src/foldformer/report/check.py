@@ -90,6 +90,7 @@ def _memory(found: Checked, memory: Memory) -> list[str]:
         "moving average": memory.average,
         "gradients that are sent": memory.buffers,
         "shares put together": memory.gathered,
+        "teacher": memory.teacher,
         f"activations ({shape.batch} x {shape.frames / 100:.1f} s)": memory.activations,
         "features kept": memory.cache,
         "together": memory.total,

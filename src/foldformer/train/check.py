@@ -25,6 +25,7 @@ from foldformer.data.training import DataSpec, TrainLoader, selection_of
 from foldformer.errors import FoldformerError
 from foldformer.train.changes import check_same
 from foldformer.train.config import TrainConfig
+from foldformer.train.distillation import distillation_of
 from foldformer.train.memory import TIMES_WEIGHTS, Memory, Shape, Split, memory_of, weight_bytes
 from foldformer.train.run import check_strategy, initialise
 from foldformer.train.state import LAST, STATE, check_checkpoint, check_writable
@@ -149,10 +150,11 @@ def _check_model(found: Checked, config: TrainConfig, tokens: Tokens, split: Spl
         model = config.model.build()
     if config.training.initialise_from:
         initialise(model, Path(config.training.initialise_from))
+    teaching = distillation_of(config, model, tokens)
     shapes = list(_shapes(config, tokens, found.train))
     found.batches = len(shapes)
     cache = _cache(config.data, found.train)
-    found.memory = memory_of(model, config.training, shapes, cache, split)
+    found.memory = memory_of(model, config.training, shapes, cache, split, teaching)
     needed = found.sharing * found.memory.total
     if needed > found.available > 0:
         where = f" for {found.sharing} processes" if found.sharing > 1 else ""

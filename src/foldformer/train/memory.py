@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foldformer.data.batches import Batch
 from foldformer.data.features import NUM_MELS
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.layer import Layer
 from foldformer.nn.quantise import shared_weights
 from foldformer.train.config import TrainingSpec
+from foldformer.train.distillation import Distillation, losses_of
 from foldformer.train.recompute import recompute
 
 
@@ -66,6 +68,8 @@ class Memory:
     where that is more."""
     exact: int
     """The exact weights, while rounded ones stand in their places (`quantization_noise`)."""
+    teacher: int
+    """The teacher's weights (`distillation`)."""
     activations: int
     """What the forward pass of the largest batch keeps for the backward pass."""
     largest: Shape
@@ -76,13 +80,25 @@ class Memory:
     @property
     def total(self) -> int:
         """All together."""
-        kept = (self.weights, self.gradients, self.optimiser, self.average, self.exact)
+        kept = (
+            self.weights,
+            self.gradients,
+            self.optimiser,
+            self.average,
+            self.exact,
+            self.teacher,
+        )
         passing = (self.buffers, self.gathered, self.activations)
         return sum(kept) + sum(passing) + self.cache
 
 
 def memory_of(
-    model: Model, spec: TrainingSpec, shapes: Iterable[Shape], cache: int, split: Split = _ALONE
+    model: Model,
+    spec: TrainingSpec,
+    shapes: Iterable[Shape],
+    cache: int,
+    split: Split = _ALONE,
+    teaching: Distillation | None = None,
 ) -> Memory:
     """The memory that a training on batches of these shapes takes on each of its devices.
 
@@ -97,7 +113,7 @@ def memory_of(
     }
     chunks = (None, *spec.chunk_frames)
     measured = [
-        (activation_bytes(model, shape, chunk, spec.precision), shape, chunk)
+        (activation_bytes(model, shape, chunk, spec.precision, teaching), shape, chunk)
         for shape in sorted(largest, key=lambda s: (s.batch, s.frames, s.tokens))
         for chunk in (chunks if len(chunks) < 3 else (None, min(spec.chunk_frames)))
     ]
@@ -105,7 +121,7 @@ def memory_of(
     if spec.activation_checkpointing:
         again = copy.deepcopy(model)
         recompute(again)
-        kept = activation_bytes(again, shape, chunk, spec.precision)
+        kept = activation_bytes(again, shape, chunk, spec.precision, teaching)
         # And one use of a layer at a time, when it is computed again.
         activations = kept + (activations - kept) // model.spec.encoder.num_layers
     whole = _bytes(model.parameters())
@@ -119,6 +135,7 @@ def memory_of(
         buffers=weights if split.devices > 1 and not split.sharded else 0,
         gathered=max(_gathered(model), whole - activations) if split.sharded else 0,
         exact=_bytes(rounded.values()),
+        teacher=0 if teaching is None else _bytes(teaching.teacher.parameters()),
         activations=activations,
         largest=shape,
         cache=cache,
@@ -135,15 +152,29 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def activation_bytes(model: Model, shape: Shape, chunk: int | None, precision: str) -> int:
+def activation_bytes(
+    model: Model,
+    shape: Shape,
+    chunk: int | None,
+    precision: str,
+    teaching: Distillation | None = None,
+) -> int:
     """Bytes that the forward pass of a batch keeps for the backward pass, the weights left out."""
-    one = _kept(model, 1, shape, chunk, precision)
+    one = _kept(model, 1, shape, chunk, precision, teaching)
     if shape.batch == 1:
         return one
-    return one + (shape.batch - 1) * (_kept(model, 2, shape, chunk, precision) - one)
+    two = _kept(model, 2, shape, chunk, precision, teaching)
+    return one + (shape.batch - 1) * (two - one)
 
 
-def _kept(model: Model, batch: int, shape: Shape, chunk: int | None, precision: str) -> int:
+def _kept(
+    model: Model,
+    size: int,
+    shape: Shape,
+    chunk: int | None,
+    precision: str,
+    teaching: Distillation | None,
+) -> int:
     """The bytes of all tensors that autograd saves, each storage once."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     saved: dict[int, Tensor] = {}
@@ -153,17 +184,23 @@ def _kept(model: Model, batch: int, shape: Shape, chunk: int | None, precision: 
         saved[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    features = torch.zeros(batch, shape.frames, NUM_MELS)
-    lengths = torch.full((batch,), shape.frames)
-    targets = 2 + torch.arange(shape.tokens).remainder(_tokens(model) - 2).expand(batch, -1)
-    target_lengths = torch.full((batch,), shape.tokens)
+    targets = 2 + torch.arange(shape.tokens).remainder(_tokens(model) - 2).expand(size, -1)
+    batch = Batch(
+        features=torch.zeros(size, shape.frames, NUM_MELS),
+        feature_lengths=torch.full((size,), shape.frames),
+        targets=targets.contiguous(),
+        target_lengths=torch.full((size,), shape.tokens),
+        ids=[],
+        texts=[],
+        languages=[],
+    )
     model.train()
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor),
         _autocast(precision),
     ):
-        model(features, lengths, targets.contiguous(), target_lengths, chunk)
+        losses_of(model, batch, chunk, teaching)
     return sum(
         tensor.untyped_storage().nbytes() for place, tensor in saved.items() if place not in own
     )

@@ -172,6 +172,8 @@ def test_a_head_that_the_runtime_has_no_place_for() -> None:
         def loss(self, *_: torch.Tensor) -> torch.Tensor:
             raise NotImplementedError
 
+        outputs = loss
+
     with pytest.raises(SpecError, match="sherpa-onnx has no place for a Other"):
         check_head(Other())
 
