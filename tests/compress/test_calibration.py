@@ -77,7 +77,7 @@ def heard(model: Model, chunks: tuple[int | None, ...]) -> dict[str, Tensor]:
                 name = path.split(".")[-1]
 
                 def catch(_: Any, args: Any, index: int = index, name: str = name) -> None:
-                    x, use = args
+                    x, use, *_ = args
                     frames[f"{places[index, use]}.{name}"].append(x.flatten(0, 1))
 
                 hooks.append(linear.register_forward_pre_hook(catch))

@@ -315,7 +315,7 @@ def test_memory_counts_the_teacher() -> None:
     student, teaching = model_of(2, **SHARED).float(), taught(model_of(1).float(), **ALL)
     shapes = [Shape(batch=2, frames=80, tokens=5)]
     spec = TrainingSpec()
-    alone, found = (memory_of(student, spec, shapes, 0, t) for t in (None, teaching))
+    alone, found = (memory_of(student, spec, shapes, 0, teaching=t) for t in (None, teaching))
     assert alone.teacher == 0
     assert found.teacher == sum(4 * p.numel() for p in teaching.teacher.parameters())
     assert found.activations > alone.activations

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +33,11 @@ class Linear(nn.Module, ABC):
     @classmethod
     def prepare(cls, linears: "Sequence[Linear]", use: int, x: Tensor) -> list[Map]:
         """x -> linear(x, use) for several maps of this kind: see `prepared`."""
-        return [partial(linear, use=use) for linear in linears]
+
+        def bound(linear: Linear) -> Map:
+            return lambda x: linear(x, use)
+
+        return [bound(linear) for linear in linears]
 
 
 def prepared(linears: Sequence[Linear], use: int, x: Tensor) -> list[Map]:
