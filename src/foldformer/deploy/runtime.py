@@ -11,6 +11,7 @@ from foldformer.data.pieces import LONGEST
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
 from foldformer.deploy.hotwords import Hotwords
+from foldformer.deploy.pieces import find_vocabulary
 from foldformer.errors import InputError, MissingExtraError, SpecError
 
 
@@ -120,12 +121,11 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
     with tempfile.TemporaryDirectory() as beside:
         hotwords: dict[str, Any] = {}
         if decoding.hotwords is not None:
-            phrases, vocabulary = decoding.hotwords.write(Path(beside), folder, tokens)
             hotwords = {
-                "hotwords_file": str(phrases),
+                "hotwords_file": str(decoding.hotwords.write(Path(beside), tokens)),
                 "hotwords_score": decoding.hotwords.score,
                 "modeling_unit": "bpe",
-                "bpe_vocab": str(vocabulary),
+                "bpe_vocab": str(find_vocabulary(folder, tokens)),
             }
         with refusals(folder):
             return make(**how.options, **hotwords)
