@@ -115,10 +115,10 @@ def print_device_tables(rows: Sequence[list[str]]) -> None:
     }
     print_tables(header, rows, tables)
     print(
-        "\nRAM: of the whole process while it streams; own: of it what came with the export;"
-        "\nchunk: median time that a chunk takes on one core, and the 95th percentile. A model"
-        "\nof this size is the least of what is in memory; docs/how-to/memory.md has figures"
-        "\nof the paper's."
+        "\nRAM: of the whole process while it streams; own: of it what came with the"
+        "\nexport; chunk: median time that a chunk takes on one core, and the 95th"
+        "\npercentile. A model of this size is the least of what is in memory:"
+        "\ndocs/how-to/measure.md has figures of the paper's."
     )
 
 

@@ -110,7 +110,10 @@ def _numbers(path: Path, graph: OnnxFile, key: str) -> tuple[int, ...]:
     """
     text = graph.metadata.get(key, "")
     numbers = text.split(",")
-    if not all(n.isascii() and n.isdigit() and int(n) <= _LARGEST for n in numbers):
+    digits = len(str(_LARGEST))
+    if not all(
+        n.isascii() and n.isdigit() and len(n) <= digits and int(n) <= _LARGEST for n in numbers
+    ):
         raise _contradiction(path, f"metadata {key}", repr(text) if text else "missing")
     return tuple(map(int, numbers))
 
