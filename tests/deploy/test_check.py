@@ -12,6 +12,7 @@ import yaml
 
 from foldformer.cli.main import main
 from foldformer.deploy.check import check_export
+from foldformer.deploy.runtime import Decoding, opening, try_apart
 from foldformer.errors import InputError
 
 Export = Callable[..., Path]
@@ -160,6 +161,17 @@ def test_through_the_command(
     assert ran.stderr.startswith(f"foldformer: error: {folder}")
     assert message in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_what_ends_the_runtime_ends_a_process_of_its_own(exported: Export) -> None:
+    """Such as a file that nobody vouches for; here it is that of the tokens."""
+    folder = exported("ctc", True)
+    spec, _ = check_export(folder)
+    how = opening(folder, spec, Decoding())
+    try_apart(folder, how)
+    how.options["tokens"] = str(folder / "none.txt")
+    with pytest.raises(InputError, match=r"sherpa-onnx cannot open it \(.*none\.txt"):
+        try_apart(folder, how)
 
 
 def test_without_its_description(

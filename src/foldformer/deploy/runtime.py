@@ -1,5 +1,8 @@
 """Exports in sherpa-onnx: the one place that imports it."""
 
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +120,8 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
         if error.name != "sherpa_onnx":
             raise
         raise MissingExtraError("sherpa-onnx", "device") from None
+    if not set(spec.files) <= set(spec.checksums):
+        try_apart(folder, how)
     make = getattr(getattr(sherpa_onnx, how.kind), how.maker)
     with tempfile.TemporaryDirectory() as beside:
         hotwords: dict[str, Any] = {}
@@ -129,6 +134,30 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
             }
         with refusals(folder):
             return make(**how.options, **hotwords)
+
+
+_TRIAL = """
+import json, sys
+import sherpa_onnx
+kind, maker, options = json.loads(sys.argv[1])
+getattr(getattr(sherpa_onnx, kind), maker)(**options)
+"""
+
+
+def try_apart(folder: Path, how: Opening) -> None:
+    """Open an export in a process of its own: what nobody vouches for may make sherpa-onnx end it.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    words = json.dumps([how.kind, how.maker, how.options])
+    ran = subprocess.run(
+        [sys.executable, "-c", _TRIAL, words], capture_output=True, text=True, errors="replace"
+    )
+    if ran.returncode:
+        said = ran.stderr.strip() or f"its process ended with {ran.returncode}"
+        reason = said.splitlines()[-1]
+        raise InputError(f"{folder}: sherpa-onnx cannot open it ({reason}); export the model again")
 
 
 @contextmanager
