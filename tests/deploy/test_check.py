@@ -54,14 +54,6 @@ def flip_a_bit(path: Path) -> None:
     onnx.save(model, path)
 
 
-def unknown_operator(folder: Path) -> None:
-    """As a precision that the installed runtime does not know yet would have it."""
-    model = onnx.load(folder / "model.onnx")
-    next(node for node in model.graph.node if node.op_type == "Gemm").op_type = "GemmInt2"
-    onnx.save(model, folder / "model.onnx")
-    change(folder / "export.yaml", checksums={})
-
-
 def one_output_less(path: Path) -> None:
     model = onnx.load(path)
     del model.graph.output[-1]
@@ -142,7 +134,6 @@ def test_a_damaged_transducer(copy: Callable[..., Path], damage: Damage, message
         (lambda f: metadata(f / "model.onnx", "T", None), "/model.onnx: does not fit export.yaml"),
         (lambda f: change(f / "export.yaml", format=99), "/export.yaml: format 99 is newer than"),
         (lambda f: change(f / "export.yaml", precision="int2"), "'int2' is none of"),
-        (unknown_operator, "GemmInt2"),
     ],
 )
 @pytest.mark.parametrize("verb", ["transcribe", "measure"])
