@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foldformer.data.pieces import LONGEST
+from foldformer.data.durations import LONGEST
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
 from foldformer.deploy.hotwords import Hotwords
+from foldformer.deploy.memory import Loading, Memory
 from foldformer.errors import InputError, MissingExtraError, SpecError
 
 
@@ -25,6 +26,8 @@ class Decoding:
             one without words. None: nothing does.
         longest: seconds after which a segment ends in any case, where there are endpoints.
         threads: of the runtime.
+        memory: what is kept of what loading took, and from chunk to chunk; of the whole process,
+            see `foldformer.deploy.memory.Memory`.
     """
 
     beam: int = 1
@@ -32,6 +35,7 @@ class Decoding:
     endpoint: float | None = None
     longest: float = LONGEST
     threads: int = 1
+    memory: Memory = "quick"
 
     def check(self, spec: ExportSpec) -> None:
         """Compare with what an export can do.
@@ -117,6 +121,7 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
             raise
         raise MissingExtraError("sherpa-onnx", "device") from None
     make = getattr(getattr(sherpa_onnx, how.kind), how.maker)
+    loading = Loading(decoding.memory)
     with tempfile.TemporaryDirectory() as beside:
         hotwords: dict[str, Any] = {}
         if decoding.hotwords is not None:
@@ -128,7 +133,9 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
                 "bpe_vocab": str(vocabulary),
             }
         with refusals(folder):
-            return make(**how.options, **hotwords)
+            runtime = make(**how.options, **hotwords)
+    loading.end()
+    return runtime
 
 
 @contextmanager

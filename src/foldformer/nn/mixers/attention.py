@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.errors import SpecError
@@ -26,7 +26,7 @@ class Attention(Mixer):
         super().__init__()
         self.d_model = d_model
         self.num_heads = num_heads
-        self.rotary_base = rotary_base
+        self.weighing = RotaryWeighing(num_heads, rotary_base)
         self.query = linear("query", d_model, d_model)
         self.key = linear("key", d_model, d_model)
         self.value = linear("value", d_model, d_model)
@@ -52,20 +52,33 @@ class Attention(Mixer):
 
     def _attend(self, x: Tensor, keys: Tensor, values: Tensor, use: int, mask: Mask) -> Tensor:
         """The last T of S frames are the queries. x (B, T, D), keys and values (B, S, D)."""
-        batch, frames, _ = x.shape
-        heads = (self.num_heads, self.d_model // self.num_heads)
-        queries = self.query(x, use).view(batch, frames, *heads).transpose(1, 2)
+        mixed: Tensor = self.output(self.weighing(self.query(x, use), keys, values, mask), use)
+        return mixed
+
+
+class RotaryWeighing(nn.Module):
+    """Attention between its four maps: rotation, softmax, weighted sum. It has no parameters."""
+
+    def __init__(self, num_heads: int, rotary_base: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.rotary_base = rotary_base
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
+        """The last T of S frames are the queries, (B, T, D); keys and values (B, S, D)."""
+        batch, frames, d_model = queries.shape
+        heads = (self.num_heads, d_model // self.num_heads)
+        queries = queries.view(batch, frames, *heads).transpose(1, 2)
         keys = keys.view(batch, -1, *heads).transpose(1, 2)
         values = values.view(batch, -1, *heads).transpose(1, 2)
-        cos, sin = rotary_table(keys.shape[2], heads[1], self.rotary_base, x)
+        cos, sin = rotary_table(keys.shape[2], heads[1], self.rotary_base, queries)
         y = F.scaled_dot_product_attention(
             rotate(queries, cos[-frames:], sin[-frames:]),
             rotate(keys, cos, sin),
             values,
             attn_mask=mask.attention,
         )
-        mixed: Tensor = self.output(y.transpose(1, 2).reshape(batch, frames, self.d_model), use)
-        return mixed
+        return y.transpose(1, 2).reshape(batch, frames, d_model)
 
 
 def rotary_table(frames: int, width: int, base: float, like: Tensor) -> tuple[Tensor, Tensor]:
