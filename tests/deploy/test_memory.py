@@ -103,3 +103,37 @@ print(json.dumps(str(decimal.Decimal(2).sqrt())), sqlite3.connect(":memory:").ex
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == '"1.414213562373095048801688724" (42,)\n'
+
+
+HOURS = """
+import json
+from array import array
+import foldformer.deploy
+from foldformer.measure.process import held
+
+recognizer = foldformer.deploy.load(sys.argv[1], endpoint=0.3, longest=8, memory=sys.argv[2])
+stream = recognizer.stream()
+wave = [((i * i * 7919) % 2003) / 2003 - 0.5 for i in range(48000)]
+blocks = [array("f", wave[i : i + 1600]) for i in range(0, 48000, 1600)]
+blocks += 20 * [array("f", bytes(6400))]
+segments, rss, last = [], [], 0.0
+for minute in range(6):
+    for number in range(600):
+        stream.accept(blocks[number % len(blocks)])
+        if stream.endpoint:
+            found = stream.cut()
+            assert all(time >= last - 0.2 for time in found.times)
+            last = stream.seconds
+            segments.append(len(found.tokens))
+    rss.append(held().rss)
+print(json.dumps([segments, rss]))
+"""
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+def test_a_stream_without_end_does_not_grow(exported: Exported, script: Script, head: str) -> None:
+    """Minutes of sound and silence, cut at each endpoint; benchmarks/day_of_streaming.py: a day."""
+    segments, rss = script(HOURS, exported(head, True), "quick")
+    assert len(segments) >= 40
+    assert sum(segments) >= 40
+    assert rss[-1] - rss[0] < 1e6

@@ -27,26 +27,38 @@ _LARGE = 2**25
 _Span = tuple[int, int]
 
 
+def give_back(memory: Memory) -> bool:
+    """Let the allocator give freed memory back, from now on; best before libraries are loaded.
+
+    Returns:
+        Whether it does: not for `system`, nor where this is not glibc.
+    """
+    return memory != "system" and _mallopt(_SMALL) and _set(_M_ARENA_MAX, 1)
+
+
 class Loading:
     """Around the loading of an export, in a process whose libraries are loaded already."""
 
-    def __init__(self, memory: Memory = "quick") -> None:
-        """Begin: from now on, the allocator gives freed memory back."""
-        self._memory = memory
-        self._before: set[_Span] = set()
-        if memory != "system" and _mallopt(_SMALL):
-            _set(_M_ARENA_MAX, 1)
-            self._before = set(_unwritten())
+    def __init__(self, memory: Memory = "quick", libraries: bool = True) -> None:
+        """Begin.
+
+        Args:
+            memory: what is to be kept.
+            libraries: whether pages of their files are given back too.
+        """
+        self._kept = memory
+        self._returning = give_back(memory)
+        self._before = set(_unwritten()) if self._returning and libraries else set()
 
     def end(self) -> None:
         """The export is loaded: give back what that took, and choose what is kept from now on."""
-        if self._memory == "system" or not self._before:
+        if not self._returning:
             return
         # Of files that were mapped before too: a library that another thread loads just now might
         # still write into its pages.
         _forget(span for span in _unwritten() if span in self._before)
         ctypes.CDLL(None).malloc_trim(0)
-        if self._memory == "quick":
+        if self._kept == "quick":
             _mallopt(_LARGE)
 
 

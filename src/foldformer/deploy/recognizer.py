@@ -192,10 +192,14 @@ class ExportRecognizer:
         ids = [self._ids[token] for token in result.tokens[:said]]
         found = list(result.ys_probs if self.spec.streams else result.ys_log_probs)[:said]
         scores = found if len(found) == said else [math.nan] * said
+        # Of lists: a tuple of a generator is resized, and Python keeps 2000 freed ones of each
+        # length that nothing uses again, 5 MB in some hours of a stream.
+        symbols = [self.tokens.symbols[index] for index in ids]
+        rounded = [round(score, 4) for score in scores]
         return Transcript(
             text=self.tokens.decode(ids),
-            tokens=tuple(self.tokens.symbols[index] for index in ids),
+            tokens=tuple(symbols),
             times=tuple(times[:said]),
-            scores=tuple(round(score, 4) for score in scores),
+            scores=tuple(rounded),
             score=round(math.fsum(scores), 4) if scores else math.nan,
         )

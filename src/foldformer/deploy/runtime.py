@@ -11,7 +11,7 @@ from foldformer.data.durations import LONGEST
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
 from foldformer.deploy.hotwords import Hotwords
-from foldformer.deploy.memory import Loading, Memory
+from foldformer.deploy.memory import Loading, Memory, give_back
 from foldformer.errors import InputError, MissingExtraError, SpecError
 
 
@@ -114,6 +114,7 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
         MissingExtraError: sherpa-onnx is not installed.
     """
     how = opening(folder, spec, decoding)
+    give_back(decoding.memory)
     try:
         import sherpa_onnx
     except ModuleNotFoundError as error:
