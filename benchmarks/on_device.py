@@ -4,10 +4,10 @@
 
 For each precision and chunk, `paper-dense` and `paper-k3-r16` are exported with random weights,
 unless FOLDER holds them from an earlier time, and `foldformer measure DENSE --against SHARED` runs
-them in processes that take turns. Beside each figure stands what is aimed at, and whether it is
-reached. A machine that is busy slows both alike: ratios are taken run by run. RSS grows over that
-of a session without weights; the whole process is Python, sherpa-onnx, features, encoder and
-search.
+them in processes that take turns: with `--memory small` for the memory, and with `quick` for the
+time. Beside each figure stands what is aimed at, and whether it is reached. A machine that is busy
+slows both alike: ratios are taken run by run. RSS grows over that of a session without weights; the
+whole process is Python, sherpa-onnx, features, encoder and search.
 """
 
 import argparse
@@ -24,8 +24,6 @@ MB = 1e6
 
 FILE_SHARE = {"fp32": 0.39, "int8": 0.105, "int4": 0.065}
 """{precision: largest share of the dense encoder's file in fp32}."""
-GROWTH = {"fp32": 1.15, "int8": 1.3}
-"""{precision: RSS may grow by so much of the weight bytes, and 8 MB}."""
 LATENCY = {"fp32": 1.0, "int8": 1.05}
 """{precision: largest ratio of the median time of a chunk, shared to dense}."""
 PROCESS = {"int8": 60 * MB}
@@ -46,22 +44,23 @@ def export(folder: Path, preset: str, precision: str, chunk: str) -> Path:
     return place
 
 
-def measured(dense: Path, shared: Path, words: list[str]) -> Any:
+def measured(dense: Path, shared: Path, memory: str, words: list[str]) -> Any:
     """What `foldformer measure` says of the two, from its JSON."""
-    words = ["measure", str(dense), "--against", str(shared), "--json", *words]
+    words = ["measure", str(dense), "--against", str(shared), "--json", "--memory", memory, *words]
     ran = subprocess.run(COMMAND + words, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(ran.stdout)
 
 
-def lines(found: Any, precision: str, reference: int) -> Iterator[str]:
+def lines(small: Any, quick: Any, precision: str, reference: int) -> Iterator[str]:
     """The table of one comparison.
 
     Args:
-        found: by `measured`.
+        small: found by `measured`, buffers given back after each chunk.
+        quick: found by `measured`, buffers kept.
         precision: of both.
         reference: bytes of the dense encoder's file in fp32.
     """
-    exports = found["exports"]
+    exports = small["exports"]
     encoder = next(iter(exports[1]["files"]))
 
     def row(title: str, number: float, aim: float | None, form: str = ".3f") -> str:
@@ -72,12 +71,11 @@ def lines(found: Any, precision: str, reference: int) -> Iterator[str]:
     yield f"{'':42}{'measured':>12}{'at most':>12}"
     share = exports[1]["files"][encoder] / reference
     yield row("encoder's file, of the dense fp32 one", share, FILE_SHARE.get(precision))
-    weights = exports[1]["weights"][encoder]
     for name, each in zip((DENSE, SHARED), exports, strict=True):
         growth = each["figures"]["onnxruntime"]["growth"]["median"]
         own = each["weights"][encoder]
-        factor = GROWTH.get(precision)
-        aim = None if factor is None or each is exports[0] else (factor * weights + 8 * MB) / MB
+        most = each["most_growth"]
+        aim = None if most is None or each is exports[0] else most / MB
         yield row(f"RSS of the encoder, MB more: {name}", growth / MB, aim, ".1f")
         yield row("  of its weight bytes", growth / own, None)
     for name, each in zip((DENSE, SHARED), exports, strict=True):
@@ -86,15 +84,17 @@ def lines(found: Any, precision: str, reference: int) -> Iterator[str]:
         most = PROCESS.get(precision)
         aim = None if most is None or each is exports[0] else most / MB
         yield row(f"RSS of the whole process, MB: {name}", rss, aim, ".1f")
+        rss = quick["exports"][exports.index(each)]["figures"]["sherpa-onnx"]["steady_rss"]
+        yield row("  with its buffers kept (quick)", rss["median"] / MB, None, ".1f")
         if "later_growth" in whole:
             later = whole["later_growth"]["median"] / MB
             yield row("  grown after the first minute, MB", later, LATER / MB, ".2f")
     for runtime, what in (("onnxruntime", "encoder alone"), ("sherpa-onnx", "whole process")):
-        ratio = found["ratios"][runtime]["p50_ms"]
+        ratio = quick["ratios"][runtime]["p50_ms"]
         aim = LATENCY.get(precision) if runtime == "onnxruntime" else None
         yield row(f"time of a chunk, shared / dense, {what}", ratio["median"], aim)
         yield f"  quartiles over the runs: {ratio['low']:.3f}, {ratio['high']:.3f}"
-    for warning in found["warnings"]:
+    for warning in quick["warnings"]:
         yield f"warning: {warning}"
 
 
@@ -116,9 +116,9 @@ def main() -> None:
                 dense, shared = (
                     export(folder, preset, precision, chunk) for preset in (DENSE, SHARED)
                 )
-                found = measured(dense, shared, words)
+                found = [measured(dense, shared, memory, words) for memory in ("small", "quick")]
                 print(f"\n{SHARED} against {DENSE}, {precision}, chunks of {chunk}")
-                for line in lines(found, precision, reference.stat().st_size):
+                for line in lines(*found, precision, reference.stat().st_size):
                     print(line, flush=True)
 
 

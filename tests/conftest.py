@@ -55,6 +55,7 @@ def talkative() -> Model:
         for name, parameter in model.head("transducer").named_parameters():
             if name.endswith("output.bias"):
                 parameter[0] -= 0.5
+                parameter[1] -= 4  # <unk>, which is not written
     return model
 
 

@@ -16,7 +16,7 @@ from foldformer.deploy.folder import read_export
 from foldformer.errors import MissingExtraError
 from foldformer.measure import exports
 from foldformer.measure.figures import Comparison, Export, Run, Settings, Spread
-from foldformer.measure.process import Memory
+from foldformer.measure.process import Held
 from foldformer.report.export_table import export_table
 
 Exported = Callable[..., Path]
@@ -31,7 +31,7 @@ def test_two_exports(exported: Exported, command: Command) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     found = json.loads(ran.stdout)
     assert found["warnings"] == []
-    assert found["settings"]["malloc"]["MALLOC_ARENA_MAX"] == "1"
+    assert found["settings"]["memory"] == "quick"
     for export, folder in zip(found["exports"], folders, strict=True):
         spec = read_export(folder)
         assert export["folder"] == str(folder)
@@ -45,7 +45,8 @@ def test_two_exports(exported: Exported, command: Command) -> None:
             for run in export["runs"][runtime]:
                 assert run["seconds"] == pytest.approx(2, abs=0.2)
                 assert len(run["latencies_ms"]) == pytest.approx(2 / 0.16, abs=2)
-                assert run["baseline"]["rss"] < run["loaded"]["rss"] <= run["steady"]["peak"]
+                assert run["baseline"]["private"] < run["loaded"]["private"]
+                assert run["loaded"]["rss"] <= run["steady"]["rss"] <= run["steady"]["peak"]
                 assert 0 < run["steady"]["private"] < run["steady"]["rss"]
             figures = export["figures"][runtime]
             assert figures["p50_ms"]["median"] <= figures["p95_ms"]["median"]
@@ -64,11 +65,11 @@ def test_whole_recordings_in_a_table(exported: Exported, command: Command, tmp_p
     for path, each in zip(paths, samples, strict=True):
         soundfile.write(path, each, 8000)
     folder = exported("ctc", False)
-    words = ["--runs", "1", "--seconds", "5", "--allocator", "system", "--audio", *paths]
+    words = ["--runs", "1", "--seconds", "5", "--memory", "system", "--audio", *paths]
     ran = command("measure", folder, *words)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith(f"A: {folder} (offline-ctc, fp32)\n")
-    assert "allocator: as the system has it\n" in ran.stdout
+    assert "memory: system.\n" in ran.stdout
     assert "ONNX Runtime: EnableCpuMemArena=0" in ran.stdout
     assert "B / A" not in ran.stdout
     assert all(len(line) <= 80 for line in ran.stdout.splitlines()[1:])
@@ -131,7 +132,7 @@ def test_what_is_not_installed(exported: Exported, monkeypatch: pytest.MonkeyPat
     """One runtime is enough, and none is too little."""
     installed = {"onnxruntime"}
     monkeypatch.setattr(exports, "find_spec", lambda name: name if name in installed else None)
-    settings = Settings(runs=1, seconds=1, malloc={})
+    settings = Settings(runs=1, seconds=1, memory="system")
     found = exports.measure([exported("ctc", True)], settings)
     assert list(found.exports[0].runs) == ["onnxruntime"]
     assert found.warnings == ["sherpa-onnx: not measured, because it is not installed"]
@@ -161,9 +162,9 @@ def test_elsewhere_than_on_linux(exported: Exported) -> None:
 
 
 def test_later_growth_is_from_the_first_minute() -> None:
-    memory = Memory(100, 60, 120)
+    memory = Held(100, 60, 120)
     curve = [[30.0, 10.0], [60.0, 50.0], [90.0, 80.0], [120.0, 75.0]]
-    run = Run("1.30.0", Memory(40, 10, 40), memory, memory, curve, 1.0, 120.0, 2.0, [1.0, 1.0])
+    run = Run("1.30.0", Held(40, 10, 40), memory, memory, curve, 1.0, 120.0, 2.0, [1.0, 1.0])
     assert run.figures["later_growth"] == 25
     assert run.figures["growth"] == 60
     assert run.figures["private_growth"] == 50

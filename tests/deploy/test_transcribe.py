@@ -57,7 +57,10 @@ def test_files(
     stream: StreamSpec,
     streaming: bool,
 ) -> None:
-    """The same JSON as of the PyTorch model, but for the scores, which the runtime keeps."""
+    """The same JSON as of the PyTorch model, but for the scores, which the runtime keeps.
+
+    The second recording ends in the middle of a chunk.
+    """
     found = lines(command("transcribe", exported("ctc", streaming), *recordings, "--json"))
     recognizer = Recognizer(model, tokens, ModelConfig(model=model.spec), "ctc")
     for result, path in zip(found, recordings, strict=True):
@@ -65,16 +68,9 @@ def test_files(
         assert [result[key] for key in ("file", "start", "end")] == [
             str(path), segment.start, segment.end,
         ]  # fmt: skip
-        # The runtime fills up the last chunk of a stream, and our own stream leaves it short.
-        last = segment.end - CHUNK if streaming else segment.end
         best = segment.transcripts[0]
-        heard, expected = (
-            [(token, time) for token, time in zip(tokens, times, strict=True) if time < last]
-            for tokens, times in ((result["tokens"], result["times"]), (best.tokens, best.times))
-        )
-        assert len(expected) >= 5
-        assert heard == expected
-        assert all(time < segment.end for time in result["times"])
+        assert len(best.tokens) >= 5
+        assert (result["tokens"], result["times"]) == (list(best.tokens), list(best.times))
         assert result["score"] is None
         assert result["scores"] == [None] * len(result["tokens"])
         assert " ".join(word["text"] for word in result["words"]) == " ".join(

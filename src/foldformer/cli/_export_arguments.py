@@ -60,6 +60,12 @@ def add_export_arguments(parser: argparse.ArgumentParser, recordings: argparse.A
     )
     group.add_argument("--threads", type=int, metavar="N", help="of the runtime (default 1)")
     group.add_argument(
+        "--memory",
+        choices=["quick", "small"],
+        help="small: the buffers of a chunk are given back after it, which takes time with large "
+        "models; quick (default): they are kept",
+    )
+    group.add_argument(
         "--microphone",
         action=_Microphone,
         recordings=recordings,
@@ -78,7 +84,7 @@ def check_model_options(args: argparse.Namespace) -> None:
     Raises:
         SpecError: there is such an option.
     """
-    for option in ("endpoint", "hotwords", "threads", "microphone"):
+    for option in ("endpoint", "hotwords", "threads", "memory", "microphone"):
         if getattr(args, option) not in (None, False):
             raise SpecError(
                 f"{option}: only an export has that, and {args.model} is none; `foldformer export` "
@@ -120,6 +126,7 @@ def open_export(args: argparse.Namespace, longest: float) -> "ExportRecognizer":
         endpoint=None if endpoint is None else _seconds(endpoint),
         longest=longest,
         threads=1 if args.threads is None else args.threads,
+        memory=args.memory or "quick",
     )
 
 

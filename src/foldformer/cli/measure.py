@@ -45,10 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, metavar="N", help="of the runtime (default 1)"
     )
     parser.add_argument(
-        "--allocator",
-        choices=["returning", "system"],
-        default="returning",
-        help="returning (default): glibc's, told by MALLOC_* to give memory back; system: as it is",
+        "--memory",
+        choices=["quick", "small", "system"],
+        default="quick",
+        help="as of `transcribe`; system: nothing is done about memory",
     )
     parser.add_argument(
         "--cache",
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from foldformer.measure.exports import measure
-    from foldformer.measure.figures import MALLOC, RUNTIMES, Settings
+    from foldformer.measure.figures import RUNTIMES, Settings
     from foldformer.report.export_table import export_table
 
     settings = Settings(
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         runs=args.runs,
         seconds=args.seconds,
         threads=args.threads,
-        malloc=dict(MALLOC) if args.allocator == "returning" else {},
+        memory=args.memory,
         cache=_bytes(args.cache),
         audio=tuple(args.audio),
     )

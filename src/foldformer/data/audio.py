@@ -14,10 +14,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from foldformer.data.durations import SAMPLING_RATE as SAMPLING_RATE
 from foldformer.errors import InputError
-
-SAMPLING_RATE = 16000
-"""Samples per second that the features, and with them every model, are made for."""
 
 SHORTEST = 0.04
 """Seconds of one encoder frame; nothing shorter can be recognised."""

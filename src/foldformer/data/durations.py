@@ -1,4 +1,4 @@
-"""Times as people write them: `320ms`, `5.12s`."""
+"""Times: the few that all agree on, and as people write them: `320ms`, `5.12s`."""
 
 import re
 
@@ -6,6 +6,12 @@ from foldformer.errors import SpecError
 
 ENCODER_FRAME_MS = 40
 """Milliseconds an encoder frame: 4 feature frames of 10 ms."""
+
+SAMPLING_RATE = 16000
+"""Samples per second that the features, and with them every model, are made for."""
+
+LONGEST = 30.0
+"""Seconds of a segment at most, unless asked otherwise."""
 
 _UNITS = {"ms": 1.0, "s": 1000.0}
 

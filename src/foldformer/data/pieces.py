@@ -8,9 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from foldformer.data.audio import SHORTEST, Samples, mono_blocks, name_of, open_audio
-
-LONGEST = 30.0
-"""Seconds of a piece at most, unless asked otherwise."""
+from foldformer.data.durations import LONGEST as LONGEST
 
 _QUIET = 20
 _FRAME = 0.01

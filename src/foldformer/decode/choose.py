@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from foldformer.data.tokens import UNKNOWN_ID
 from foldformer.decode.ctc import CtcBeamSearch, CtcGreedySearch
 from foldformer.decode.search import Search
 from foldformer.decode.transducer import TransducerBeamSearch, TransducerGreedySearch
@@ -15,6 +16,8 @@ def choose_search(
     model: Model, head: str | None = None, beam: int = 1, num_best: int = 1
 ) -> Search[Any]:
     """The search for a head of a model.
+
+    What it finds is what sherpa-onnx finds: for a transducer, `<unk>` counts as a blank.
 
     Args:
         model: with the head.
@@ -35,6 +38,6 @@ def choose_search(
         return CtcGreedySearch(module) if beam == 1 else CtcBeamSearch(module, beam, num_best)
     if isinstance(module, TransducerHead):
         if beam == 1:
-            return TransducerGreedySearch(module)
-        return TransducerBeamSearch(module, beam, num_best)
+            return TransducerGreedySearch(module, unk=UNKNOWN_ID)
+        return TransducerBeamSearch(module, beam, num_best, unk=UNKNOWN_ID)
     raise SpecError(f"head: no search is known for {head!r}")

@@ -10,9 +10,10 @@ from lhotse.cut import Cut
 from lhotse.dataset import SimpleCutSampler
 
 from foldformer.data.alignment import word_ends
-from foldformer.data.batches import Batch, Utterances, heard_cuts, manifests_of
-from foldformer.data.cuts import blocks_of, language_of, read_cuts, text_of
+from foldformer.data.batches import heard_cuts, manifests_of
+from foldformer.data.cuts import blocks_of, language_of, read_cuts, samples_of, text_of
 from foldformer.data.durations import ENCODER_FRAME_MS
+from foldformer.data.feature_cache import at_16k
 from foldformer.data.pieces import LONGEST, pieces_of
 from foldformer.decode.latency import word_times
 from foldformer.decode.recognizer import Recognizer
@@ -53,9 +54,8 @@ def evaluate(
     for cut in long:
         utterances.append(_in_pieces(recognizer, cut, chunk, said[cut.id], longest))
         progress(len(utterances), len(cuts))
-    batches = Utterances(recognizer.tokens, text)
     for some in SimpleCutSampler(CutSet(cuts[len(long) :]), max_duration=_BATCH, shuffle=False):
-        utterances.extend(_transcribed(recognizer, batches[some], chunk, said))
+        utterances.extend(_transcribed(recognizer, list(some), chunk, said))
         progress(len(utterances), len(cuts))
     return _evaluated(utterances, time.monotonic() - began)
 
@@ -123,26 +123,24 @@ def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
 
 
 def _transcribed(
-    recognizer: Recognizer, batch: Batch, chunk: int | None, said: dict[str, _Said]
+    recognizer: Recognizer, cuts: Sequence[Cut], chunk: int | None, said: dict[str, _Said]
 ) -> list[Utterance]:
-    found = recognizer.decode(batch.features, batch.feature_lengths, chunk)
+    found = recognizer.hear([at_16k(samples_of(cut), cut.sampling_rate) for cut in cuts], chunk)
     utterances = []
-    for id_, language, reference, hypotheses in zip(
-        batch.ids, batch.languages, batch.texts, found, strict=True
-    ):
-        best, seconds = hypotheses[0], said[id_].seconds
+    for cut, hypotheses in zip(cuts, found, strict=True):
+        best, known = hypotheses[0], said[cut.id]
         transcript = recognizer.transcript(best)
         words, emitted = None, None
         if chunk is not None:
-            words = said[id_].words
-            emitted = word_times(transcript.tokens, best.frames, chunk, seconds)
+            words = known.words
+            emitted = word_times(transcript.tokens, best.frames, chunk, known.seconds)
         utterances.append(
             Utterance(
-                id=id_,
-                language=language,
-                reference=reference,
+                id=cut.id,
+                language=known.language,
+                reference=known.text,
                 hypothesis=transcript.text,
-                seconds=seconds,
+                seconds=known.seconds,
                 spoken=words,
                 emitted=emitted,
             )

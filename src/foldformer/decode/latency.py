@@ -46,7 +46,7 @@ def word_times(
         symbols: the tokens, "▁" for a space.
         frames: the encoder frame (40 ms) that each token was found at.
         chunk: encoder frames a chunk.
-        seconds: length of the recording, at whose end the last chunk is taken as it is.
+        seconds: length of the recording, at whose end the last chunk is completed at once.
     """
     decided = [frames[places[-1]] for _, places in spelled(symbols)]
     heard = [(at // chunk + 1) * chunk * ENCODER_FRAME_MS / 1000 + _OVERHANG for at in decided]

@@ -1,6 +1,6 @@
 """From recordings to text: a model, its tokens, and a search."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,19 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
 from foldformer.data.audio import SAMPLING_RATE, Samples, convert, load_audio, to_mono_16k
 from foldformer.data.durations import ENCODER_FRAME_MS
-from foldformer.data.features import fbank
+from foldformer.data.features import PADDING, fbank
+from foldformer.data.last_chunk import chunks_of, encoder_frames_of, silence_after
 from foldformer.data.pieces import LONGEST, Piece, pieces
 from foldformer.data.tokens import Tokens
 from foldformer.decode.choose import choose_search
-from foldformer.decode.search import Hypothesis, Search
+from foldformer.decode.search import Hypothesis, Search, until
 from foldformer.decode.stream import Stream
 from foldformer.decode.transcript import Segment, Transcript, later
 from foldformer.errors import InputError, MissingExtraError
 from foldformer.model import Model
+from foldformer.nn.subsampling import FACTOR
 
 CARD = "README.md"
 
@@ -163,8 +166,8 @@ class Recognizer:
             audio: a path or file object of any format that libsndfile reads, or samples: (N,) or
                 (N, channels), floats in [-1, 1] or integers of full scale.
             sampling_rate: of samples, in Hz; a file knows its own.
-            chunk: encoder frames (40 ms) to encode at a time, as a stream would; None hears the
-                whole recording before it writes.
+            chunk: encoder frames (40 ms) to encode at a time, as a stream would, the last chunk
+                completed with silence; None hears the whole recording before it writes.
 
         Raises:
             InputError: the recording is missing, damaged, empty or too short.
@@ -206,10 +209,29 @@ class Recognizer:
         found = tuple(later(each, piece.start) for each in self._heard(samples, chunk))
         return Segment(round(piece.start, 3), round(piece.end, 3), found)
 
+    def hear(
+        self, recordings: Sequence[Samples], chunk: int | None = None
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of each recording, best first: what `alternatives` puts in words.
+
+        Args:
+            recordings: samples (N,) at 16 kHz; they are one batch.
+            chunk: see `alternatives`.
+        """
+        features = [_features(samples, chunk) for samples in recordings]
+        lengths = torch.tensor([len(frames) for frames in features])
+        padded = pad_sequence(features, batch_first=True, padding_value=PADDING)
+        found = self.decode(padded, lengths, chunk)
+        if chunk is None:
+            return found
+        ends = [encoder_frames_of(len(samples)) for samples in recordings]
+        return [
+            [until(hypothesis, end) for hypothesis in each]
+            for each, end in zip(found, ends, strict=True)
+        ]
+
     def _heard(self, samples: Samples, chunk: int | None) -> list[Transcript]:
-        features = torch.from_numpy(fbank(samples, SAMPLING_RATE))[None]
-        lengths = torch.tensor([features.shape[1]])
-        return [self.transcript(each) for each in self.decode(features, lengths, chunk)[0]]
+        return [self.transcript(each) for each in self.hear([samples], chunk)[0]]
 
     def stream(self, chunk: int = 8, left_context: int | None = None) -> Stream[Transcript]:
         """A stream that hears `chunk` encoder frames (40 ms) at a time, 320 ms by default."""
@@ -241,6 +263,14 @@ def _hub() -> ModuleType:
         if error.name != "huggingface_hub":
             raise
         raise MissingExtraError("huggingface_hub", "hub") from None
+
+
+def _features(samples: Samples, chunk: int | None) -> Tensor:
+    """Features (T, F) of samples (N,) at 16 kHz; for a stream those of whole chunks."""
+    if chunk is None:
+        return torch.from_numpy(fbank(samples))
+    filled = np.pad(samples, (0, silence_after(len(samples), chunk)))
+    return torch.from_numpy(fbank(filled)[: FACTOR * chunk * chunks_of(len(samples), chunk)])
 
 
 def decode_batch(

@@ -4,7 +4,7 @@ A whole utterance is one chunk of a stream: offline and streaming decoding are t
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -27,6 +27,17 @@ class Hypothesis:
     """The encoder frame at which each token was emitted, counted from the start of the stream."""
     log_probs: tuple[float, ...] = ()
     """The log-probability of each token at its frame, in nats."""
+
+
+def until(hypothesis: Hypothesis, end: int) -> Hypothesis:
+    """The tokens at frames before `end`; the score stays that of the whole hypothesis."""
+    kept = sum(frame < end for frame in hypothesis.frames)
+    return replace(
+        hypothesis,
+        tokens=hypothesis.tokens[:kept],
+        frames=hypothesis.frames[:kept],
+        log_probs=hypothesis.log_probs[:kept],
+    )
 
 
 class Search(ABC, Generic[State]):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from foldformer.data.audio import SAMPLING_RATE
 from foldformer.data.features import OnlineFbank
 from foldformer.data.incoming import Incoming
-from foldformer.decode.search import Hypothesis, Search
+from foldformer.data.last_chunk import encoder_frames_of, silence_after
+from foldformer.decode.search import Hypothesis, Search, until
 from foldformer.model import Model
 from foldformer.nn.subsampling import FACTOR
 
@@ -22,7 +23,7 @@ class Stream(Generic[Result]):
     """Hears a recording chunk by chunk; with `cut`, in constant memory for as long as it lasts.
 
     However the samples are cut into pieces, the result is that of the whole recording encoded
-    with the same chunk.
+    with the same chunk. The last one is completed with silence, as the runtimes do it.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Stream(Generic[Result]):
         self._encoder_state = self._encoder.init_state(1, left_context)
         self._search_state = search.init_state()
         self._finished = False
+        self._end: int | None = None
+        self._num_samples = 0
         self._num_frames = 0
         self._cut_at = 0
 
@@ -53,7 +56,8 @@ class Stream(Generic[Result]):
         """What has been decided so far, or since the last `cut`."""
         best = self._search.hypotheses(self._search_state)[0]
         frames = tuple(frame + self._cut_at for frame in best.frames)
-        return self._transcript(replace(best, frames=frames))
+        found = replace(best, frames=frames)
+        return self._transcript(found if self._end is None else until(found, self._end))
 
     def cut(self) -> Result:
         """The result so far, which is then forgotten: what follows is another segment.
@@ -81,16 +85,18 @@ class Stream(Generic[Result]):
         return self.result
 
     def finish(self) -> Result:
-        """Hear what is left of the last chunk, and return the final result."""
+        """Hear what is left of the last chunk, filled up with silence; the final result."""
         if not self._finished:
             self._hear(self._incoming.finish())
-            self._pending = np.concatenate([self._pending, self._fbank.finish()])
-            self._encode(len(self._pending) // FACTOR * FACTOR)
+            said = self._num_samples
+            self._hear(np.zeros(silence_after(said, self._chunk), np.float32))
+            self._end = encoder_frames_of(said)
             self._finished = True
         return self.result
 
     def _hear(self, samples: NDArray[np.float32]) -> None:
         if len(samples):
+            self._num_samples += len(samples)
             self._pending = np.concatenate([self._pending, self._fbank.accept(samples)])
         self._encode(FACTOR * self._chunk * (len(self._pending) // (FACTOR * self._chunk)))
 

@@ -5,5 +5,17 @@
 >>> recognizer.transcribe("recording.wav").text                  # doctest: +SKIP
 """
 
-from foldformer.deploy.recognizer import ExportRecognizer as ExportRecognizer
-from foldformer.deploy.recognizer import load as load
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foldformer.deploy.recognizer import ExportRecognizer as ExportRecognizer
+    from foldformer.deploy.recognizer import load as load
+
+
+def __getattr__(name: str) -> Any:
+    """Bring in the recogniser when it is asked for: who measures a process does without."""
+    if name in ("ExportRecognizer", "load"):
+        from foldformer.deploy import recognizer
+
+        return getattr(recognizer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

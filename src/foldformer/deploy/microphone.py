@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foldformer.data.audio import Samples
 from foldformer.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from foldformer.data.audio import Samples
 
 _BLOCK = 0.1
 """Seconds of a block."""
@@ -15,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def microphone(
     device: str | None = None, stop: Callable[[], bool] = lambda: False
-) -> Iterator[tuple[Samples, int]]:
+) -> "Iterator[tuple[Samples, int]]":
     """Blocks of 0.1 s, (N,), with their rate in Hz, which is the device's own.
 
     Args:

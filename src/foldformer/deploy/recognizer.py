@@ -3,35 +3,23 @@
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from foldformer.data.audio import (
-    SAMPLING_RATE,
-    SHORTEST,
-    Samples,
-    check_samples,
-    convert,
-    load_audio,
-    mono_blocks,
-    name_of,
-    open_audio,
-    to_mono_16k,
-)
-from foldformer.data.durations import shown
-from foldformer.data.pieces import LONGEST, pieces
+from foldformer.data.durations import LONGEST, SAMPLING_RATE, shown
 from foldformer.data.tokens import SPACE, Tokens
 from foldformer.decode.transcript import Segment, Transcript, later
 from foldformer.deploy.check import check_export
 from foldformer.deploy.folder import ExportSpec
 from foldformer.deploy.hotwords import Hotwords
+from foldformer.deploy.memory import Memory
 from foldformer.deploy.runtime import Decoding, open_runtime, refusals
 from foldformer.deploy.stream import ExportStream, segments_of
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
 
-Audio = str | Path | BinaryIO | NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]
+if TYPE_CHECKING:  # what a stream can do without, at 13 MB and more
+    from foldformer.data.audio import Samples
+    from foldformer.deploy.given import Sound
+    from foldformer.deploy.recordings import Audio
 
 
 def load(
@@ -42,6 +30,7 @@ def load(
     endpoint: float | None = None,
     longest: float = LONGEST,
     threads: int = 1,
+    memory: Memory = "quick",
 ) -> "ExportRecognizer":
     """The recogniser of an export; what is not said of it is said by the export.
 
@@ -52,6 +41,7 @@ def load(
         endpoint: see there.
         longest: see there.
         threads: see there.
+        memory: see there.
 
     Raises:
         InputError: the folder is incomplete or damaged.
@@ -59,7 +49,12 @@ def load(
         MissingExtraError: sherpa-onnx is not installed.
     """
     decoding = Decoding(
-        beam=beam, hotwords=hotwords, endpoint=endpoint, longest=longest, threads=threads
+        beam=beam,
+        hotwords=hotwords,
+        endpoint=endpoint,
+        longest=longest,
+        threads=threads,
+        memory=memory,
     )
     return ExportRecognizer(Path(folder), decoding)
 
@@ -103,7 +98,7 @@ class ExportRecognizer:
         }
 
     def transcribe(
-        self, audio: Audio, sampling_rate: int | None = None, chunk: int | None = None
+        self, audio: "Audio", sampling_rate: int | None = None, chunk: int | None = None
     ) -> Transcript:
         """Write down one recording.
 
@@ -117,12 +112,10 @@ class ExportRecognizer:
             InputError: the recording is missing, damaged, empty or too short.
             SpecError: the export hears other chunks.
         """
+        from foldformer.deploy.recordings import samples_of
+
         check_chunk(self.spec, chunk)
-        if not isinstance(audio, np.ndarray):
-            return self._heard(load_audio(audio))
-        if sampling_rate is None:
-            raise InputError("sampling_rate: missing; samples do not know their own")
-        return self._heard(to_mono_16k(audio, sampling_rate))
+        return self._heard(samples_of(audio, sampling_rate))
 
     def segments(
         self, audio: str | Path | BinaryIO, chunk: int | None = None, longest: float = LONGEST
@@ -142,16 +135,17 @@ class ExportRecognizer:
                 it is reached.
             SpecError: the export hears other chunks.
         """
+        from foldformer.deploy.recordings import blocks_of, pieces_of
+
         check_chunk(self.spec, chunk)
         if self._endpoints:
-            yield from self.live(_blocks(audio))
+            yield from self.live(blocks_of(audio))
             return
-        for piece in pieces(audio, longest):
-            samples = convert(piece.samples, piece.sampling_rate, SAMPLING_RATE, piece.name)
+        for piece, samples in pieces_of(audio, longest):
             found = later(self._heard(samples), piece.start)
             yield Segment(round(piece.start, 3), round(piece.end, 3), (found,))
 
-    def live(self, blocks: Iterable[tuple[Samples, int]]) -> Iterator[Segment]:
+    def live(self, blocks: "Iterable[tuple[Sound, int]]") -> Iterator[Segment]:
         """Write down what comes in, a segment as soon as an endpoint is found; else at the end.
 
         Args:
@@ -176,7 +170,7 @@ class ExportRecognizer:
             )
         return ExportStream(self._folder, self._runtime, self.spec.stream.chunk, self._transcript)
 
-    def _heard(self, samples: Samples) -> Transcript:
+    def _heard(self, samples: "Samples") -> Transcript:
         """The transcript of samples (N,) at 16 kHz."""
         if self.spec.streams:
             stream = self.stream()
@@ -198,23 +192,14 @@ class ExportRecognizer:
         ids = [self._ids[token] for token in result.tokens[:said]]
         found = list(result.ys_probs if self.spec.streams else result.ys_log_probs)[:said]
         scores = found if len(found) == said else [math.nan] * said
+        # Of lists: a tuple of a generator is resized, and Python keeps 2000 freed ones of each
+        # length that nothing uses again, 5 MB in some hours of a stream.
+        symbols = [self.tokens.symbols[index] for index in ids]
+        rounded = [round(score, 4) for score in scores]
         return Transcript(
             text=self.tokens.decode(ids),
-            tokens=tuple(self.tokens.symbols[index] for index in ids),
+            tokens=tuple(symbols),
             times=tuple(times[:said]),
-            scores=tuple(round(score, 4) for score in scores),
+            scores=tuple(rounded),
             score=round(math.fsum(scores), 4) if scores else math.nan,
         )
-
-
-def _blocks(audio: str | Path | BinaryIO) -> Iterator[tuple[Samples, int]]:
-    """A recording, a second at a time, each checked."""
-    name, first = name_of(audio), True
-    with open_audio(audio) as file:
-        for block in mono_blocks(file, name):
-            if first or len(block) >= SHORTEST * file.samplerate:
-                check_samples(block, file.samplerate, name)
-            yield block, file.samplerate
-            first = False
-        if first:
-            check_samples(np.empty(0, np.float32), file.samplerate, name)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foldformer.data.pieces import LONGEST
+from foldformer.data.durations import LONGEST
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
 from foldformer.deploy.hotwords import Hotwords
+from foldformer.deploy.memory import Loading, Memory, give_back
 from foldformer.deploy.pieces import find_vocabulary
 from foldformer.errors import InputError, MissingExtraError, SpecError
 
@@ -29,6 +30,8 @@ class Decoding:
             one without words. None: nothing does.
         longest: seconds after which a segment ends in any case, where there are endpoints.
         threads: of the runtime.
+        memory: what is kept of what loading took, and from chunk to chunk; of the whole process,
+            see `foldformer.deploy.memory.Memory`.
     """
 
     beam: int = 1
@@ -36,6 +39,7 @@ class Decoding:
     endpoint: float | None = None
     longest: float = LONGEST
     threads: int = 1
+    memory: Memory = "quick"
 
     def check(self, spec: ExportSpec) -> None:
         """Compare with what an export can do.
@@ -114,6 +118,7 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
         MissingExtraError: sherpa-onnx is not installed.
     """
     how = opening(folder, spec, decoding)
+    give_back(decoding.memory)
     try:
         import sherpa_onnx
     except ModuleNotFoundError as error:
@@ -123,6 +128,7 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
     if not set(spec.files) <= set(spec.checksums):
         try_apart(folder, how)
     make = getattr(getattr(sherpa_onnx, how.kind), how.maker)
+    loading = Loading(decoding.memory)
     with tempfile.TemporaryDirectory() as beside:
         hotwords: dict[str, Any] = {}
         if decoding.hotwords is not None:
@@ -133,7 +139,9 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
                 "bpe_vocab": str(find_vocabulary(folder, tokens)),
             }
         with refusals(folder):
-            return make(**how.options, **hotwords)
+            runtime = make(**how.options, **hotwords)
+    loading.end()
+    return runtime
 
 
 _TRIAL = """

@@ -3,21 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from foldformer.data.audio import SAMPLING_RATE, Samples
-from foldformer.data.incoming import Incoming
+from foldformer.data.durations import ENCODER_FRAME_MS, SAMPLING_RATE
+from foldformer.data.last_chunk import encoder_frames_of, silence_after
 from foldformer.decode.transcript import Segment, Transcript
+from foldformer.deploy.given import Given, silence
 from foldformer.deploy.runtime import refusals
 
-_FRAME = SAMPLING_RATE // 100
-"""Samples from one feature frame to the next."""
-
-_FACTOR = 4
-"""Feature frames an encoder frame."""
+if TYPE_CHECKING:
+    from foldformer.deploy.given import Sound
 
 _PART = 0.1
 """Seconds between looks for an endpoint."""
@@ -44,10 +39,10 @@ class ExportStream:
         """
         self._folder = folder
         self._runtime = runtime
-        self._frames = _FACTOR * chunk
+        self._chunk = chunk
         self._transcript = transcript
         self._stream = runtime.create_stream()
-        self._incoming = Incoming()
+        self._given = Given()
         self._num_samples = 0
         self._finished = False
 
@@ -55,7 +50,8 @@ class ExportStream:
     def result(self) -> Transcript:
         """What has been decided so far, or since the last `cut`."""
         found = self._runtime.get_result_all(self._stream)
-        end = self._num_frames / 100 if self._finished else math.inf
+        end = encoder_frames_of(self._num_samples) * ENCODER_FRAME_MS / 1000
+        end = end if self._finished else math.inf
         return self._transcript(found, found.start_time, end)
 
     @property
@@ -78,10 +74,10 @@ class ExportStream:
         self._runtime.reset(self._stream)
         return result
 
-    def accept(
-        self, samples: NDArray[np.float32], sampling_rate: int = SAMPLING_RATE
-    ) -> Transcript:
+    def accept(self, samples: "Sound", sampling_rate: int = SAMPLING_RATE) -> Transcript:
         """Hear the next samples (N,), of any number, and return the result so far.
+
+        An `array.array("f")` at 16 kHz needs no numpy, which takes 13 MB.
 
         Raises:
             InputError: samples that are no finite numbers, or a sampling rate that is not positive
@@ -90,28 +86,19 @@ class ExportStream:
         """
         if self._finished:
             raise ValueError("the stream is finished; begin another one")
-        self._hear(self._incoming.accept(samples, sampling_rate))
+        self._hear(self._given.accept(samples, sampling_rate))
         return self.result
 
     def finish(self) -> Transcript:
         """Hear what is left of the last chunk, filled up with silence, and return the result."""
         if not self._finished:
-            self._hear(self._incoming.finish())
-            self._hear(np.zeros(self._missing(), np.float32), last=True)
+            self._hear(self._given.finish())
+            missing = silence_after(self._num_samples, self._chunk)
+            self._hear(silence(missing), last=True)
             self._finished = True
         return self.result
 
-    @property
-    def _num_frames(self) -> int:
-        """Feature frames of what it has been given that encoder frames are made of."""
-        return (self._num_samples + _FRAME // 2) // _FRAME // _FACTOR * _FACTOR
-
-    def _missing(self) -> int:
-        """Samples that complete the last chunk, and one frame, without which it is not heard."""
-        chunks = -(-self._num_frames // self._frames)
-        return max((chunks * self._frames + 1) * _FRAME - self._num_samples, 0)
-
-    def _hear(self, samples: Samples, last: bool = False) -> None:
+    def _hear(self, samples: memoryview, last: bool = False) -> None:
         if len(samples):
             self._stream.accept_waveform(SAMPLING_RATE, samples)
         if last:
@@ -123,7 +110,7 @@ class ExportStream:
                 self._runtime.decode_stream(self._stream)
 
 
-def segments_of(stream: ExportStream, blocks: Iterable[tuple[Samples, int]]) -> Iterator[Segment]:
+def segments_of(stream: ExportStream, blocks: "Iterable[tuple[Sound, int]]") -> Iterator[Segment]:
     """What a stream hears, a segment as soon as it ends; a part without words is none.
 
     Args:

@@ -1,12 +1,10 @@
 """What exports cost where they run: files, memory, time; two of them side by side."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from foldformer.errors import InputError, MissingExtraError
 from foldformer.measure import process
 from foldformer.measure.figures import RUNTIMES, Comparison, Export, Run, Settings
 from foldformer.measure.listening import Listening, prepare
-from foldformer.measure.process import Memory, Task
+from foldformer.measure.process import Held, Task
 from foldformer.measure.reads import fetched, weight_reads
 
 _ENDPOINT = 1.2
@@ -42,7 +40,7 @@ def measure(
     """
     specs = [check_export(folder)[0] for folder in folders]
     runtimes, warnings = _installed(settings.runtimes)
-    if process.memory() is None:
+    if process.held() is None:
         warnings.append("memory: not measured; it is read from /proc, which only Linux has")
     exports = [_described(*each, settings) for each in zip(folders, specs, strict=True)]
     with tempfile.TemporaryDirectory() as beside:
@@ -122,6 +120,7 @@ def _task(runtime: str, export: Export, settings: Settings, listening: Listening
         features=str(listening.features),
         bounds=listening.bounds,
         seconds=settings.seconds,
+        memory=settings.memory,
     )
 
 
@@ -131,17 +130,15 @@ def _run(task: Task, path: Path, settings: Settings, folder: Path) -> Run:
     Raises:
         InputError: it failed.
     """
-    path.write_text(json.dumps(asdict(task)), encoding="utf-8")
+    path.write_text(json.dumps(task._asdict()), encoding="utf-8")
     command = [sys.executable, "-m", process.__name__, str(path)]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **settings.malloc}
-    )
+    ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
         reason = (ran.stderr.strip() or f"exit code {ran.returncode}").splitlines()[-1]
         raise InputError(f"{folder}: {task.runtime} cannot run it: {reason}")
     told: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     for name in ("baseline", "loaded", "steady"):
-        told[name] = told[name] and Memory(**told[name])
+        told[name] = told[name] and Held(**told[name])
     if len(told["latencies_ms"]) < 2:
         raise InputError(f"seconds: {settings.seconds:g} s are fewer than three calls; take more")
     return Run(**told)

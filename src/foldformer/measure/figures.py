@@ -1,23 +1,20 @@
 """What is measured of exports: the figures of each run, and what they come to."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from foldformer.deploy.folder import ExportSpec
+from foldformer.deploy.memory import Memory
 from foldformer.errors import SpecError
-from foldformer.measure.process import Memory
+from foldformer.measure.process import Held
 
 RUNTIMES = {"sherpa-onnx": "sherpa_onnx", "onnxruntime": "onnxruntime"}
 """{what runs an export: its module}; the first the whole of it, the second the encoder alone."""
 
-MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "65536",
-    "MALLOC_TRIM_THRESHOLD_": "65536",
-    "MALLOC_ARENA_MAX": "1",
-}
-"""Settings of glibc with which freed memory goes back to the system, in the environment."""
+_GROWTH = {"fp32": 1.15, "int8": 1.3}
+_ROOM = 8_000_000
 
 _MINUTE = 60.0
 
@@ -31,7 +28,7 @@ class Settings:
         runs: processes for each export and runtime.
         seconds: of audio that each hears.
         threads: of the runtimes.
-        malloc: environment of the processes.
+        memory: what the processes keep, as in `foldformer.deploy.load`.
         cache: bytes of the cache that `Export.fetched` assumes.
         audio: recordings; composed speech unless given.
     """
@@ -40,7 +37,7 @@ class Settings:
     runs: int = 5
     seconds: float = 20.0
     threads: int = 1
-    malloc: Mapping[str, str] = field(default_factory=lambda: dict(MALLOC))
+    memory: Memory = "quick"
     cache: int = 4_000_000
     audio: tuple[str, ...] = ()
 
@@ -69,9 +66,9 @@ class Run:
     """
 
     version: str
-    baseline: Memory | None
-    loaded: Memory | None
-    steady: Memory | None
+    baseline: Held | None
+    loaded: Held | None
+    steady: Held | None
     curve: list[list[float]]
     load_ms: float
     seconds: float
@@ -105,6 +102,11 @@ class Run:
         }
         after = [rss for seconds, rss in self.curve if seconds >= _MINUTE]
         return found | ({"later_growth": after[-1] - after[0]} if after else {})
+
+    def plain(self) -> dict[str, object]:
+        """Everything, as data for JSON."""
+        memory = {"baseline": self.baseline, "loaded": self.loaded, "steady": self.steady}
+        return asdict(self) | {name: held and held._asdict() for name, held in memory.items()}
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,15 @@ class Export:
     def weight_bytes(self) -> int:
         """Of all initialisers in the files."""
         return sum(self.weights.values())
+
+    @property
+    def most_growth(self) -> float | None:
+        """Bytes that RSS may grow by where the encoder streams; None where nothing is aimed at.
+
+        1.15 times the bytes of its weights in fp32, 1.3 times in int8, and 8 MB.
+        """
+        factor = _GROWTH.get(self.spec.precision) if self.spec.streams else None
+        return None if factor is None else factor * self.weights[self.spec.files[0]] + _ROOM
 
     def figures(self, runtime: str) -> dict[str, Spread]:
         """The spread of each figure over the runs."""
@@ -204,6 +215,7 @@ class Comparison:
                     "file_bytes": sum(each.files.values()),
                     "weights": each.weights,
                     "weight_bytes": each.weight_bytes,
+                    "most_growth": each.most_growth,
                     "weights_read_a_second": each.read,
                     "weights_fetched_a_second": each.fetched,
                     "figures": {
@@ -211,7 +223,7 @@ class Comparison:
                         for runtime in each.runs
                     },
                     "runs": {
-                        runtime: [asdict(run) for run in runs]
+                        runtime: [run.plain() for run in runs]
                         for runtime, runs in each.runs.items()
                     },
                 }

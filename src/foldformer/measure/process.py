@@ -3,7 +3,7 @@
     python -m foldformer.measure.process TASK
 
 TASK is JSON, see `Task`; the answer is JSON too. Nothing is imported but what a device needs for
-the runtime that is measured, so that what is counted is that.
+the runtime that is measured, so that what is counted is that: for sherpa-onnx, not even numpy.
 """
 
 import json
@@ -11,10 +11,10 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from foldformer.deploy.memory import Loading, Memory, give_back
 
 SAMPLES = 250
 """Looks at the memory at most, beside those before and after."""
@@ -33,8 +33,7 @@ _EMPTY = bytes.fromhex(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(NamedTuple):  # a dataclass would bring in 2 MB
     """What to run.
 
     Attributes:
@@ -50,6 +49,7 @@ class Task:
         features: path of float32 features, 80 a frame.
         bounds: (first frame, frames) of each utterance.
         seconds: how long to run; the recording begins anew when it ends.
+        memory: what is kept, as in `foldformer.deploy.load`.
     """
 
     runtime: str
@@ -64,10 +64,10 @@ class Task:
     features: str
     bounds: list[list[int]]
     seconds: float
+    memory: Memory
 
 
-@dataclass(frozen=True)
-class Memory:
+class Held(NamedTuple):
     """Bytes of a process: resident, of that private to it, and the most ever resident.
 
     Private is what no file backs. Pages of a library or of a mapped file that nobody else has
@@ -79,12 +79,12 @@ class Memory:
     peak: int
 
 
-def memory() -> Memory | None:
+def held() -> Held | None:
     """That of this process; None where there is no Linux /proc to read it from."""
     try:
         maps = _kilobytes("/proc/self/smaps_rollup")
         status = _kilobytes("/proc/self/status")
-        return Memory(1024 * maps["Rss"], 1024 * maps["Anonymous"], 1024 * status["VmHWM"])
+        return Held(1024 * maps["Rss"], 1024 * maps["Anonymous"], 1024 * status["VmHWM"])
     except (OSError, KeyError):
         return None
 
@@ -107,13 +107,14 @@ Calls = Iterator[tuple[float, Call]]
 
 def run(task: Task) -> dict[str, object]:
     """Run a task; see `foldformer.measure.exports.Run` for the answer."""
+    give_back(task.memory)
     start = _sherpa if task.runtime == "sherpa-onnx" else _onnxruntime
     version, load = start(task)
-    baseline = memory()
+    baseline = held()
     began = time.perf_counter()
     calls = load()
     load_seconds = time.perf_counter() - began
-    loaded = memory()
+    loaded = held()
     heard = busy = 0.0
     latencies = array("d")
     curve: list[list[float]] = []
@@ -127,17 +128,17 @@ def run(task: Task) -> dict[str, object]:
             latencies.append(taken)
         busy += taken
         heard += seconds
-        now = memory() if heard >= step * (len(curve) + 1) else None
+        now = held() if heard >= step * (len(curve) + 1) else None
         if now is not None:
             curve.append([round(heard, 2), now.rss])
         if heard >= task.seconds:
             break
-    steady = memory()
+    steady = held()
     return {
         "version": version,
-        "baseline": baseline and asdict(baseline),
-        "loaded": loaded and asdict(loaded),
-        "steady": steady and asdict(steady),
+        "baseline": baseline and baseline._asdict(),
+        "loaded": loaded and loaded._asdict(),
+        "steady": steady and steady._asdict(),
         "curve": curve,
         "load_ms": 1000 * load_seconds,
         "seconds": heard,
@@ -146,33 +147,32 @@ def run(task: Task) -> dict[str, object]:
     }
 
 
-def _read(path: str, size: int) -> Iterator[Any]:
+def _read(path: str, size: int) -> "Iterator[array[float]]":
     """Float32 numbers, so many at a time, over and over."""
-    import numpy as np
-
     with open(path, "rb") as file:
         while True:
             data = file.read(_SAMPLE_BYTES * size)
             if len(data) == _SAMPLE_BYTES * size:
-                yield np.frombuffer(data, np.float32)
+                yield array("f", data)
             else:
                 file.seek(0)
 
 
 def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
     """Features, encoder and search, chunk by chunk."""
-    import numpy as np
     import sherpa_onnx
 
     def load() -> Calls:
+        loading = Loading(task.memory)
         recognizer = getattr(getattr(sherpa_onnx, task.kind), task.maker)(**task.options)
+        loading.end()
         return _chunks(recognizer) if task.chunk else _utterances(recognizer)
 
     def _chunks(recognizer: Any) -> Calls:
         stream = recognizer.create_stream()
         size = task.chunk * _FACTOR * _RATE // 100
         # One frame ahead, without which a chunk that is complete is not taken for it.
-        stream.accept_waveform(_RATE, np.zeros(_RATE // 40, np.float32))
+        stream.accept_waveform(_RATE, array("f", bytes(_SAMPLE_BYTES * _RATE // 40)))
         for samples in _read(task.samples, size):
             yield size / _RATE, partial(_hear, recognizer, stream, samples)
 
@@ -180,7 +180,7 @@ def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
         stream.accept_waveform(_RATE, samples)
         while recognizer.is_ready(stream):
             recognizer.decode_stream(stream)
-        recognizer.get_result(stream)
+        len(recognizer.get_result_all(stream).tokens)  # `get_result` loses 73 bytes each time
         if recognizer.is_endpoint(stream):
             recognizer.reset(stream)
 
@@ -188,8 +188,7 @@ def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
         with open(task.samples, "rb") as file:
             for first, frames in _over_and_over(task.bounds):
                 file.seek(_SAMPLE_BYTES * first * _RATE // 100)
-                data = file.read(_SAMPLE_BYTES * frames * _RATE // 100)
-                samples = np.frombuffer(data, np.float32)
+                samples = array("f", file.read(_SAMPLE_BYTES * frames * _RATE // 100))
                 yield frames / 100, partial(_write, recognizer, samples)
 
     def _write(recognizer: Any, samples: Any) -> None:
@@ -211,7 +210,10 @@ def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
     empty.run(None, {"x": np.zeros((), np.float32)})
 
     def load() -> Calls:
+        # Pages of libraries are left alone here: this is compared with an empty session.
+        loading = Loading(task.memory, libraries=False)
         session = onnxruntime.InferenceSession(task.encoder, options, providers=providers)
+        loading.end()
         return _chunks(session) if task.chunk else _utterances(session)
 
     def _chunks(session: Any) -> Calls:
@@ -230,7 +232,7 @@ def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
             state[:] = session.run(None, dict(zip(names, [features, *state], strict=True)))[1:]
 
         for numbers in _read(task.features, frames * 80):
-            features = numbers.reshape(1, frames, 80)
+            features = np.frombuffer(numbers, np.float32).reshape(1, frames, 80)
             yield frames / 100, partial(hear, features)
 
     def _utterances(session: Any) -> Calls:
@@ -269,4 +271,5 @@ def _session_options(task: Task) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(Task(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))))
+    with open(sys.argv[1], encoding="utf-8") as file:
+        print(json.dumps(run(Task(**json.load(file)))))

@@ -39,12 +39,26 @@ def export_table(comparison: Comparison) -> str:
         figures = [each.figures(runtime) for each in exports]
         ratios = comparison.ratios(runtime) if len(exports) > 1 else {}
         for key, title, unit, digits in _ROWS:
+            if key == "steady_private" and runtime == "onnxruntime":
+                lines += _aims(exports, figures)
             if key in figures[0]:
                 numbers = [f"{each[key].median / unit:.{digits}f}" for each in figures]
                 lines.append(_row(title, numbers, _ratio(ratios.get(key))))
     lines += ["", *_closing(comparison)]
     lines += [f"warning: {each}" for each in comparison.warnings]
     return "\n".join(lines)
+
+
+def _aims(exports: Sequence[Export], figures: Sequence[dict[str, Spread]]) -> list[str]:
+    """A row of what RSS may grow by, and whether it did."""
+    cells = []
+    for export, found in zip(exports, figures, strict=True):
+        most = export.most_growth
+        if most is None or "growth" not in found:
+            return []
+        said = "met" if found["growth"].median <= most else "MISSED"
+        cells.append(f"{most / _MB:.1f} {said}")
+    return [_row("  at most, as aimed at", cells)]
 
 
 def _named(exports: Sequence[Export]) -> list[tuple[str, Export]]:
@@ -88,7 +102,6 @@ def _files(comparison: Comparison) -> list[str]:
 
 def _closing(comparison: Comparison) -> list[str]:
     settings = comparison.settings
-    malloc = " ".join(f"{key}={value}" for key, value in settings.malloc.items())
     provider = {f"{k}={v}" for each in comparison.exports for k, v in each.provider.items()}
     return [
         f"{settings.runs} processes each, taking turns, {settings.seconds:g} s of audio in each; "
@@ -96,7 +109,7 @@ def _closing(comparison: Comparison) -> list[str]:
         "Medians; of ratios, taken run by run, the quartiles too. A call is a chunk of a",
         "stream, or a recording. RSS before: the package is imported, and in onnxruntime",
         "a session without weights is open. MB: 10^6 bytes.",
-        *_wrapped("allocator: ", malloc or "as the system has it"),
+        f"memory: {settings.memory}.",
         *_wrapped("ONNX Runtime: ", " ".join(sorted(provider)) or "its defaults"),
     ]
 

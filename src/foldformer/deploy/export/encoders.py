@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from foldformer.deploy.export import attention as attention
+from foldformer.deploy.export import linears as linears
+from foldformer.deploy.export.forms import with_export_forms
 from foldformer.deploy.export.heads import encoder_output
-from foldformer.deploy.export.linears import with_export_forms
 from foldformer.deploy.export.parity import Arrays, Run, call_difference, difference
 from foldformer.deploy.export.part import Axes, Part, random_features
 from foldformer.deploy.export.states import StateLayout

@@ -1,23 +1,13 @@
-"""The form that a linear map takes in an exported graph."""
+"""The form that a linear map with residuals takes in an exported graph."""
 
-import copy
-from functools import singledispatch
 from itertools import accumulate
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from foldformer.deploy.export.forms import export_form
 from foldformer.nn.linears import Linear
 from foldformer.nn.linears.residual import ResidualLinear
-
-
-@singledispatch
-def export_form(linear: Linear) -> Linear:
-    """The map whose `forward` is traced, with the same parameters under the same names.
-
-    A kind that is not registered here is traced as it stands.
-    """
-    return linear
 
 
 class ChainedResidual(Linear):
@@ -71,21 +61,3 @@ def _product(x: Tensor, matrix: Tensor, added: Tensor | None) -> Tensor:
 @export_form.register
 def _(linear: ResidualLinear) -> Linear:
     return ChainedResidual(linear)
-
-
-def with_export_forms(module: nn.Module) -> nn.Module:
-    """A copy of the module in which every linear map has its export form; parameters are shared."""
-    memo: dict[int, object] = {
-        id(tensor): tensor for tensor in module.state_dict(keep_vars=True).values()
-    }
-    copied = copy.deepcopy(module, memo)
-    _replace(copied)
-    return copied
-
-
-def _replace(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, Linear):
-            setattr(module, name, export_form(child))
-        else:
-            _replace(child)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.errors import SpecError
@@ -26,7 +26,7 @@ class Attention(Mixer):
         super().__init__()
         self.d_model = d_model
         self.num_heads = num_heads
-        self.rotary_base = rotary_base
+        self.weighing = RotaryWeighing(num_heads, rotary_base)
         self.query = linear("query", d_model, d_model)
         self.key = linear("key", d_model, d_model)
         self.value = linear("value", d_model, d_model)
@@ -35,7 +35,7 @@ class Attention(Mixer):
     def forward(self, x: Tensor, use: int, mask: Mask) -> Tensor:
         """See Mixer."""
         query, key, value, output = self._maps(x, use)
-        return output(self._attend(query(x), key(x), value(x), mask))
+        return output(self.weighing(query(x), key(x), value(x), mask))
 
     def init_state(self, batch: int, left_context: int) -> State:
         """Keys and values of the remembered frames, each (B, left_context, D)."""
@@ -48,17 +48,26 @@ class Attention(Mixer):
         left_context = state[0].shape[1]
         keys = torch.cat([state[0], key(x)], dim=1)
         values = torch.cat([state[1], value(x)], dim=1)
-        y = output(self._attend(query(x), keys, values, mask))
+        y = output(self.weighing(query(x), keys, values, mask))
         kept = keys.shape[1] - left_context
         return y, (keys[:, kept:], values[:, kept:])
 
     def _maps(self, x: Tensor, use: int) -> list[Map]:
         return prepared((self.query, self.key, self.value, self.output), use, x)
 
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
-        """The queries (B, T, D) are the last T of the S frames of keys and values (B, S, D)."""
-        batch, frames, _ = queries.shape
-        heads = (self.num_heads, self.d_model // self.num_heads)
+
+class RotaryWeighing(nn.Module):
+    """Attention between its four maps: rotation, softmax, weighted sum. It has no parameters."""
+
+    def __init__(self, num_heads: int, rotary_base: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.rotary_base = rotary_base
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
+        """The last T of S frames are the queries, (B, T, D); keys and values (B, S, D)."""
+        batch, frames, d_model = queries.shape
+        heads = (self.num_heads, d_model // self.num_heads)
         queries = queries.view(batch, frames, *heads).transpose(1, 2)
         keys = keys.view(batch, -1, *heads).transpose(1, 2)
         values = values.view(batch, -1, *heads).transpose(1, 2)
@@ -69,7 +78,7 @@ class Attention(Mixer):
             values,
             attn_mask=mask.attention,
         )
-        return y.transpose(1, 2).reshape(batch, frames, self.d_model)
+        return y.transpose(1, 2).reshape(batch, frames, d_model)
 
 
 def rotary_table(frames: int, width: int, base: float, like: Tensor) -> tuple[Tensor, Tensor]:

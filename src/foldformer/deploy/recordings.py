@@ -1,0 +1,58 @@
+"""Recordings as an export hears them; what a live stream does without."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldformer.data.audio import (
+    SAMPLING_RATE,
+    SHORTEST,
+    Samples,
+    check_samples,
+    convert,
+    load_audio,
+    mono_blocks,
+    name_of,
+    open_audio,
+    to_mono_16k,
+)
+from foldformer.data.pieces import Piece, pieces
+from foldformer.errors import InputError
+
+Audio = str | Path | BinaryIO | NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]
+
+
+def samples_of(audio: Audio, sampling_rate: int | None) -> Samples:
+    """The samples (N,) of a recording at 16 kHz.
+
+    Raises:
+        InputError: the recording is missing, damaged, empty or too short, or samples come without
+            their rate.
+    """
+    if not isinstance(audio, np.ndarray):
+        return load_audio(audio)
+    if sampling_rate is None:
+        raise InputError("sampling_rate: missing; samples do not know their own")
+    return to_mono_16k(audio, sampling_rate)
+
+
+def pieces_of(audio: str | Path | BinaryIO, longest: float) -> Iterator[tuple[Piece, Samples]]:
+    """The pieces of a recording of any length, and the samples (N,) of each at 16 kHz."""
+    for piece in pieces(audio, longest):
+        yield piece, convert(piece.samples, piece.sampling_rate, SAMPLING_RATE, piece.name)
+
+
+def blocks_of(audio: str | Path | BinaryIO) -> Iterator[tuple[Samples, int]]:
+    """A recording, a second at a time, each checked."""
+    name, first = name_of(audio), True
+    with open_audio(audio) as file:
+        for block in mono_blocks(file, name):
+            if first or len(block) >= SHORTEST * file.samplerate:
+                check_samples(block, file.samplerate, name)
+            yield block, file.samplerate
+            first = False
+        if first:
+            check_samples(np.empty(0, np.float32), file.samplerate, name)
