@@ -3,9 +3,12 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from foldformer.checkpoint import read_model_config
 from foldformer.decode.measures import MEASURES
@@ -14,7 +17,7 @@ from foldformer.experiment.origin import code, machine, versions
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.results import Counted, Result, digest_of
 from foldformer.experiment.steps import scores_of, transcripts_of
-from foldformer.measure.describe import describe
+from foldformer.measure.size import dense_entries, sizes, total
 from foldformer.spec import to_dict
 from foldformer.train.curve import read_curve
 from foldformer.train.state import STATE
@@ -74,16 +77,12 @@ def gather(
 
 
 def _size(folder: Path) -> dict[str, float]:
-    found = describe(read_model_config(folder).model)
-    total = found.total
-    return {
-        "parameters": total.parameters,
-        "fp32": total.fp32,
-        "fp16": total.fp16,
-        "int8": total.int8,
-        "int4": total.int4,
-        "share": found.encoder_matrix_share,
-    }
+    """What `foldformer describe` says of it, without counting operations."""
+    with torch.device("meta"):
+        model = read_model_config(folder).model.build()
+    whole, depth = total(size for _, size in sizes(model)), model.encoder.depth
+    matrices = sum(size.parameters for role, size in sizes(depth) if role != "other")
+    return {**asdict(whole), "share": 100 * matrices / dense_entries(depth)}
 
 
 def _scores(path: Path) -> dict[str, object]:

@@ -1,9 +1,10 @@
 """Which trainings an experiment consists of, and what each of them is in full."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from foldformer.errors import SpecError
@@ -100,13 +101,14 @@ def plan(spec: ExperimentSpec, place: Path, smoke: bool = False) -> Plan:
     if smoke:
         spec = made_small(spec)
         results = Path(spec.output) / "results" / results.name
+    read = cache(lambda base, keys: read_config(base, list(keys)))  # the seeds of a cell share it
     found: dict[str, Run] = {}
     seeds = dict.fromkeys(seed for cell in spec.cells for seed in spec.seeds_of(cell))
     for seed in seeds:
         for task in _in_order(spec):
             for cell in spec.cells:
                 if task in spec.tasks_of(cell) and seed in spec.seeds_of(cell):
-                    run = _run(spec, path.parent, small, task, cell, seed)
+                    run = _run(spec, path.parent, small, read, task, cell, seed)
                     found[run.name] = run
     for run in found.values():
         if run.needs is not None and run.needs not in found:
@@ -179,7 +181,13 @@ def _in_order(spec: ExperimentSpec) -> list[str]:
 
 
 def _run(
-    spec: ExperimentSpec, folder: Path, small: SmokeSpec, task: str, cell: str, seed: int
+    spec: ExperimentSpec,
+    folder: Path,
+    small: SmokeSpec,
+    read: Callable[[Path, Settings], TrainConfig],
+    task: str,
+    cell: str,
+    seed: int,
 ) -> Run:
     output, said = Path(spec.output), spec.cells[cell]
     trained = said.model_of or cell
@@ -187,17 +195,21 @@ def _run(
     needs = None if said.model_of is None else name_of(task, said.model_of, seed)
     after = spec.tasks[task].after
     model = output / name_of(task, trained, seed) / "model"
-    keys: dict[str, object] = dict(spec.cells[trained].set)
+    keys = {**spec.cells[trained].set, **small.set, **small.tasks.get(task, {})}
+    own: dict[str, object] = {"output": str(model), "seed": seed, "training.threads": 1}
+    start = None
     if after is not None:
         earlier = name_of(after, trained, seed)
-        keys["training.initialise_from"] = str(output / earlier / "model")
         needs = needs or earlier
-    keys |= {**small.set, **small.tasks.get(task, {})}
-    keys |= {"output": str(model), "seed": seed, "training.threads": 1}
-    settings = tuple((key, json.dumps(value)) for key, value in keys.items())
+        start = str(output / earlier / "model")
+        own["training.initialise_from"] = start
     base = folder / spec.tasks[task].config
     try:
-        config = read_config(base, list(settings))
+        config = read(base, _settings(keys))
+        training = replace(config.training, threads=1)
+        if start is not None:
+            training = replace(training, initialise_from=start)
+        config = replace(config, output=str(model), seed=seed, training=training)
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from None
     return Run(
@@ -207,7 +219,7 @@ def _run(
         place=output / name,
         model=model,
         base=base,
-        settings=settings,
+        settings=_settings({**keys, **own}),
         config=config,
         decode=said.decode,
         measure=spec.tasks[task].measure,
@@ -216,3 +228,7 @@ def _run(
         needs=needs,
         minutes=spec.tasks[task].minutes * said.cost,
     )
+
+
+def _settings(keys: Mapping[str, object]) -> Settings:
+    return tuple((key, json.dumps(value)) for key, value in keys.items())

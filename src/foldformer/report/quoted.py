@@ -21,7 +21,7 @@ from pathlib import Path
 from foldformer.errors import InputError
 from foldformer.report.evidence import Evidence, read_evidence
 from foldformer.report.markdown import markdown_table
-from foldformer.report.row_text import change_text, status
+from foldformer.report.row_text import change_text, heading, status
 from foldformer.report.tables import Row, Table
 from foldformer.report.written import figure, megabytes
 
@@ -44,8 +44,9 @@ def updated(document: Path) -> str:
     def table(found: re.Match[str]) -> str:
         place, table, task, name = _words(document, found[2], 4)
         read = evidence(document.parent / place)
-        body = markdown_table(_table(document, read, table, task, name))
-        return f"{found[1]}{status(read)}\n\n{body}\n{found[4]}"
+        shown = _table(document, read, table, task, name)
+        title = f"**{heading(shown)}.** {status(read)}"
+        return f"{found[1]}{title}\n\n{markdown_table(shown)}\n{found[4]}"
 
     def single(found: re.Match[str]) -> str:
         place, cell, name, what = _words(document, found[3], 4)

@@ -100,116 +100,106 @@ def tables_of(spec: ExperimentSpec, recorded: Recorded) -> Iterator[Table]:
             if result.task == task
         }
         for name in said.sets:
-            figures = Figures(
-                said.measure, {run: each[name] for run, each in counts.items() if name in each}
-            )
+            scored = {run: each[name] for run, each in counts.items() if name in each}
+            sheet = _Sheet(spec, recorded.results, Figures(said.measure, scored), task, name)
             for table in dict.fromkeys(cell.table for cell in spec.cells.values()):
-                found = _table(spec, recorded, figures, table, task, name)
-                if found.rows:
-                    yield found
-
-
-def _table(
-    spec: ExperimentSpec, recorded: Recorded, figures: Figures, table: str, task: str, name: str
-) -> Table:
-    cells = [
-        cell for cell, said in spec.cells.items()
-        if said.table == table and task in spec.tasks_of(cell)
-    ]  # fmt: skip
-    found = {cell: _runs(spec, recorded, figures, task, cell) for cell in spec.cells}
-    shown = [result for cell in cells for result in found[cell].values()]
-    usual = _usual(shown, name)
-    rows = [
-        _row(spec, figures, found, usual, task, name, cell) for cell in cells
-    ]  # fmt: skip
-    content = None
-    if shown:
-        scores = shown[0].scores[name]
-        content = int(str(scores["utterances"])), int(str(scores["words"]))
-    return Table(
-        table=table,
-        task=task,
-        set=name,
-        measure=spec.tasks[task].measure,
-        rows=tuple(rows),
-        content=content,
-    )
-
-
-def _runs(
-    spec: ExperimentSpec, recorded: Recorded, figures: Figures, task: str, cell: str
-) -> dict[int, Result]:
-    """{seed: result} of those that were planned and are there."""
-    names = {seed: name_of(task, cell, seed) for seed in spec.seeds_of(cell)}
-    return {seed: recorded.results[run] for seed, run in names.items() if run in figures.utterances}
+                if cells := sheet.cells(table):
+                    yield sheet.table(table, cells)
 
 
 _Origin = tuple[tuple[str, str, str], str]
+"""Fingerprints of the data, and the digest of the code: the same for runs that are compared."""
+
+_DIFFERENT = ("other data", "other code")
 
 
-def _origin(result: Result, name: str) -> _Origin:
-    """What has to be the same for two results to be compared: data, and code."""
-    data = (result.data["train"], result.data["valid"], result.data[name])
-    return data, result.code["digest"]
+@dataclass(frozen=True)
+class _Sheet:
+    """All results of a task on a set."""
 
+    spec: ExperimentSpec
+    results: dict[str, Result]
+    figures: Figures
+    task: str
+    set: str
 
-def _usual(results: Sequence[Result], name: str) -> _Origin | None:
-    """The origin of most of a table's results."""
-    counted = Counter(_origin(each, name) for each in results)
-    return counted.most_common(1)[0][0] if counted else None
+    def cells(self, table: str) -> list[str]:
+        """The cells of a table, behind those that they are compared with."""
+        own = [
+            cell
+            for cell, said in self.spec.cells.items()
+            if said.table == table and self.task in self.spec.tasks_of(cell)
+        ]
+        others = [self.spec.cells[cell].against for cell in own]
+        return list(dict.fromkeys([*(each for each in others if each and each not in own), *own]))
 
+    def table(self, table: str, cells: Sequence[str]) -> Table:
+        """The table of these cells."""
+        shown = [result for cell in cells for result in self.runs(cell).values()]
+        counted = Counter(map(self.origin, shown))
+        usual = counted.most_common(1)[0][0] if counted else None
+        content = None
+        if shown:
+            scores = shown[0].scores[self.set]
+            content = int(str(scores["utterances"])), int(str(scores["words"]))
+        return Table(
+            table=table,
+            task=self.task,
+            set=self.set,
+            measure=self.spec.tasks[self.task].measure,
+            rows=tuple(self.row(table, cell, usual) for cell in cells),
+            content=content,
+        )
 
-def _differences(results: Sequence[Result], name: str, usual: _Origin | None) -> tuple[str, ...]:
-    if usual is None:
-        return ()
-    origins = [_origin(each, name) for each in results]
-    marks = []
-    for place, what in enumerate(("other data", "other code")):
-        if any(origin[place] != usual[place] for origin in origins):
-            marks.append(what)
-    return tuple(marks)
+    def row(self, table: str, cell: str, usual: _Origin | None) -> Row:
+        """A cell; `usual` is the origin of most of the table's results."""
+        said, results = self.spec.cells[cell], self.runs(cell)
+        origins = [self.origin(each) for each in results.values()]
+        marks = [
+            what
+            for place, what in enumerate(_DIFFERENT)
+            if usual is not None and any(origin[place] != usual[place] for origin in origins)
+        ]
+        change, refused = None, None
+        if results and said.against is not None and said.table == table:
+            change, refused = self.change(results, self.runs(said.against))
+        runs = {seed: result.name for seed, result in results.items()}
+        return Row(
+            cell=cell,
+            title=said.title,
+            results=tuple(results.values()),
+            wanted=len(self.spec.seeds_of(cell)),
+            score=self.figures.score(runs) if runs else None,
+            change=change,
+            marks=tuple(marks),
+            refused=refused,
+            paper=None if said.paper is None else paper().rows[said.paper],
+        )
 
+    def runs(self, cell: str) -> dict[int, Result]:
+        """{seed: result} of those that were planned and are there."""
+        names = {seed: name_of(self.task, cell, seed) for seed in self.spec.seeds_of(cell)}
+        scored = self.figures.utterances
+        return {seed: self.results[name] for seed, name in names.items() if name in scored}
 
-def _row(
-    spec: ExperimentSpec,
-    figures: Figures,
-    found: dict[str, dict[int, Result]],
-    usual: _Origin | None,
-    task: str,
-    name: str,
-    cell: str,
-) -> Row:
-    said, results = spec.cells[cell], found[cell]
-    marks = _differences(list(results.values()), name, usual)
-    change, refused = None, None
-    if results and said.against is not None and task in spec.tasks_of(said.against):
-        change, refused = _change(figures, results, found[said.against], name)
-    return Row(
-        cell=cell,
-        title=said.title,
-        results=tuple(results.values()),
-        wanted=len(spec.seeds_of(cell)),
-        score=figures.score({s: r.name for s, r in results.items()}) if results else None,
-        change=change,
-        marks=marks,
-        refused=refused,
-        paper=None if said.paper is None else paper().rows[said.paper],
-    )
+    def origin(self, result: Result) -> _Origin:
+        """What has to be the same for two results to be compared."""
+        data = (result.data["train"], result.data["valid"], result.data[self.set])
+        return data, result.code["digest"]
 
-
-def _change(
-    figures: Figures, here: dict[int, Result], there: dict[int, Result], name: str
-) -> tuple[Estimate | None, str | None]:
-    """The relative change over the seeds that both have; or why there is none."""
-    seeds = [seed for seed in here if seed in there]
-    if not seeds:
-        return None, "nothing to compare with"
-    for place, what in enumerate(("other data", "other code")):
-        origins = {_origin(each[seed], name)[place] for each in (here, there) for seed in seeds}
-        if len(origins) > 1:
-            return None, what
-    runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
-    if len({figures.utterances[run] for run in [*runs.values(), *others.values()]}) > 1:
-        return None, "other utterances"
-    change = figures.change(runs, others)
-    return change, None if change is not None else "the other may be 0"
+    def change(
+        self, here: dict[int, Result], there: dict[int, Result]
+    ) -> tuple[Estimate | None, str | None]:
+        """The relative change over the seeds that both have; or why there is none."""
+        seeds = [seed for seed in here if seed in there]
+        if not seeds:
+            return None, "nothing to compare with"
+        both = [each[seed] for each in (here, there) for seed in seeds]
+        for place, what in enumerate(_DIFFERENT):
+            if len({self.origin(each)[place] for each in both}) > 1:
+                return None, what
+        if len({self.figures.utterances[each.name] for each in both}) > 1:
+            return None, "other utterances"
+        runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
+        change = self.figures.change(runs, others)
+        return change, None if change is not None else "the other may be 0"
