@@ -14,8 +14,10 @@ import pytest
 
 from foldformer.checkpoint import read_model_config
 from foldformer.errors import InputError, Stopped
+from foldformer.experiment.processes import end
 from foldformer.experiment.results import read_results
 from foldformer.experiment.runner import Runner
+from foldformer.experiment.steps import Step
 from foldformer.files import sole_process
 from foldformer.measure.describe import describe
 
@@ -132,11 +134,23 @@ def test_a_second_runner_is_refused(runner: Make) -> None:
         first.run()
 
 
+def test_a_training_whose_runner_is_gone_keeps_others_out(tmp_path: Path) -> None:
+    step = Step(what="training", words=(), log=tmp_path / "log")
+    with sole_process(tmp_path, "lock", "busy") as lock:
+        sleep = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
+        process = step.start(sleep, held=[lock.fileno()])
+    with pytest.raises(InputError, match="busy"), sole_process(tmp_path, "lock", "busy"):
+        pass
+    end([process])
+    with sole_process(tmp_path, "lock", "busy"):
+        pass
+
+
 def waiting(until: float = 30.0) -> int:
     """The process that is stuck, as soon as there is one."""
-    end = time.monotonic() + until
+    latest = time.monotonic() + until
     while not (path := Path("waiting")).exists() or not path.read_text():
-        assert time.monotonic() < end
+        assert time.monotonic() < latest
         time.sleep(0.02)
     return int(path.read_text())
 
@@ -179,8 +193,8 @@ def test_children_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    end = time.monotonic() + 30
+    latest = time.monotonic() + 30
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text():
-        assert time.monotonic() < end
+        assert time.monotonic() < latest
         time.sleep(0.02)
     parent.stdout.close()

@@ -91,6 +91,7 @@ class Runner:
         self._active: list[_Active] = []
         self._done: set[str] = set()
         self._data: dict[tuple[str, ...], str] = {}
+        self._held: tuple[int, ...] = ()
 
     def run(self) -> bool:
         """Do all that is not done yet; whether every run has a result in the end.
@@ -104,10 +105,11 @@ class Runner:
             Stopped: by a signal.
         """
         busy = (
-            f"{self.plan.output}: another `foldformer experiment` is at work there; wait for its "
-            "end, or choose another `output`"
+            f"{self.plan.output}: another `foldformer experiment` is at work there, or trainings "
+            "that it has started still save; wait for their end, or choose another `output`"
         )
-        with sole_process(self.plan.output, _LOCK, busy), stopped_by_signals():
+        with sole_process(self.plan.output, _LOCK, busy) as lock, stopped_by_signals():
+            self._held = (lock.fileno(),)
             cut_torn_line(self.plan.results)
             recorded = read_results(self.plan.results)
             self._waiting = [run for run in self.runs.values() if self._is_due(run, recorded)]
@@ -139,7 +141,7 @@ class Runner:
     def _make_corpora(self) -> None:
         for step in corpora_of(self.plan.spec.corpora, self.plan.output):
             self.show(step.what)
-            process = step.start(self.command)
+            process = step.start(self.command, self._held)
             try:
                 code = process.wait()
             finally:
@@ -175,7 +177,7 @@ class Runner:
             steps += evaluations_of(run)
         whole = run.trains and not (run.model / STATE / LAST).exists()
         first, *rest = steps
-        process = first.start(self.command)
+        process = first.start(self.command, self._held)
         self._active.append(_Active(run, time.monotonic(), whole, rest, first, process))
         self.say(f"begun   {run.name}")
 
@@ -195,7 +197,7 @@ class Runner:
                 )
             elif active.steps:
                 active.step = active.steps.pop(0)
-                active.process = active.step.start(self.command)
+                active.process = active.step.start(self.command, self._held)
             else:
                 self._active.remove(active)
                 self._finish(active)

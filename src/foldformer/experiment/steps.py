@@ -34,8 +34,14 @@ class Step:
     log: Path
     output: Path | None = None
 
-    def start(self, command: Sequence[str] = COMMAND) -> "subprocess.Popen[bytes]":
+    def start(
+        self, command: Sequence[str] = COMMAND, held: Sequence[int] = ()
+    ) -> "subprocess.Popen[bytes]":
         """Start it on one core, out of reach of the terminal's signals: who started it sends them.
+
+        Args:
+            command: what runs the step.
+            held: files that it holds open as long as it lives: their locks last as long.
 
         Raises:
             InputError: the place of its logs cannot be written.
@@ -53,6 +59,7 @@ class Step:
                     stdout=output,
                     stderr=log,
                     start_new_session=True,
+                    pass_fds=held,
                 )
         except OSError as error:
             raise InputError(f"{self.log}: cannot be written: {error.strerror}") from None

@@ -27,16 +27,19 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
         evidence: some experiments.
         similarity: of the layers of a model, to be shown too.
     """
-    return (
-        templates()
-        .get_template("experiment.html")
-        .render(
-            title=" and ".join(each.spec.title for each in evidence),
-            experiments=[_experiment(each) for each in evidence],
-            reading=f"{HOW_TO_READ} {of_paper()}",
-            similarity=None if similarity is None else _similarity(similarity),
-        )
+    environment = templates()
+    environment.filters["kept"] = _kept
+    return environment.get_template("experiment.html").render(
+        title=" and ".join(each.spec.title for each in evidence),
+        experiments=[_experiment(each) for each in evidence],
+        reading=f"{HOW_TO_READ} {of_paper()}",
+        similarity=None if similarity is None else _similarity(similarity),
     )
+
+
+def _kept(text: str) -> str:
+    """The text with intervals and deviations that are not broken between lines."""
+    return text.replace(", ", ",\N{NO-BREAK SPACE}").replace("± ", "±\N{NO-BREAK SPACE}")
 
 
 def _experiment(evidence: Evidence) -> dict[str, Any]:

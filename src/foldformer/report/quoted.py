@@ -8,9 +8,9 @@ A table stands between two comments, a figure before one; paths are relative to 
 
     WER is 4.3<!-- result: results/experiment.jsonl recognition/dense composed wer -->
 
-In place of the file of results, the folder of the recipe can be named: then there may be no result
-yet, and the table says so. What a single figure can be: `wer` or `bleu`, `change`, `share`, `mb`,
-`hours`, `minutes`.
+Within code that a document shows, marks are none. In place of the file of results, the folder of
+the recipe can be named: then there may be no result yet, and the table says so. What a single
+figure can be: `wer` or `bleu`, `change`, `share`, `mb`, `hours`, `minutes`.
 """
 
 import re
@@ -26,6 +26,7 @@ from foldformer.report.tables import Row, Table
 from foldformer.report.written import figure, megabytes
 
 _TABLE = re.compile(r"(<!-- results: (.+?) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
+_CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 _FIGURE = re.compile(r"([^\s|(]*)(<!-- result: (.+?) -->)")
 
 
@@ -53,13 +54,15 @@ def updated(document: Path) -> str:
         value = _figure(document, evidence(document.parent / place), cell, name, what)
         return f"{value}{found[2]}"
 
-    return _FIGURE.sub(single, _TABLE.sub(table, text))
+    parts = _CODE.split(text)  # the odd ones are code
+    parts[::2] = [_FIGURE.sub(single, _TABLE.sub(table, part)) for part in parts[::2]]
+    return "".join(parts)
 
 
 def quotes(document: Path) -> int:
     """How many tables and figures a document quotes."""
-    text = document.read_text(encoding="utf-8")
-    return len(_TABLE.findall(text)) + len(_FIGURE.findall(text))
+    parts = _CODE.split(document.read_text(encoding="utf-8"))[::2]
+    return sum(len(_TABLE.findall(part)) + len(_FIGURE.findall(part)) for part in parts)
 
 
 def _words(document: Path, text: str, number: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ class Curve(Callback):
         return self._spent + now
 
 
-def read_curve(state: Path) -> list[Mapping[str, float]]:
+def read_curve(state: Path) -> list[dict[str, float]]:
     """The rows that a training has written; the last one is that of its last step.
 
     Raises:
@@ -94,7 +93,7 @@ def read_curve(state: Path) -> list[Mapping[str, float]]:
     """
     path = state / CURVE
     try:
-        rows: list[Mapping[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(path.read_text(encoding="utf-8"))
         return [{str(key): float(value) for key, value in row.items()} for row in rows]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: is missing or damaged ({error})") from None
