@@ -18,7 +18,7 @@ OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
 WIDTH, HEIGHT = 390, 844  # of a phone, in CSS pixels
 
 # The page forbids scripts to itself; one around it may look at how wide it is.
-FRAME = """<!DOCTYPE html><title>-</title><iframe id="f" src="page.html" width="{width}" height="800"
+FRAME = """<!DOCTYPE html><title>-</title><iframe src="page.html" width="{width}" height="800"
 onload="document.title = 'width ' + this.contentDocument.documentElement.scrollWidth"></iframe>"""
 
 

@@ -108,3 +108,19 @@ def test_mistakes_are_one_line(recipe: Path, call: Call) -> None:
         assert err.startswith("foldformer: error: ")
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_documents_are_brought_up_to_date(
+    tmp_path: Path, write_results: Callable[..., Path], call: Call
+) -> None:
+    results = write_results(tmp_path)
+    document = tmp_path / "README.md"
+    mark = "<!-- result: numbers.jsonl recognition/dense spoken wer -->"
+    document.write_text(f"WER 1{mark}\n")
+    assert call("report", results, "--update", document) == (0, "", "")
+    assert document.read_text() == f"WER 9.53{mark}\n"
+    document.write_text(f"WER 1{mark.replace('dense', 'none')}\n")
+    code, _, err = call("report", results, "--update", document)
+    assert code == 2
+    assert "README.md: quotes wer of recognition/none on spoken, of which there is no result" in err
+    assert document.read_text().startswith("WER 1<")

@@ -155,7 +155,9 @@ def waiting(until: float = 30.0) -> int:
     return int(path.read_text())
 
 
-def test_a_signal_lets_trainings_save_and_the_next_start_goes_on(runner: Make) -> None:
+def test_a_signal_lets_trainings_save_and_the_next_start_goes_on(
+    runner: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
     Path("stuck").write_text("recognition/k3/1")
     first, _ = runner()
 
@@ -169,6 +171,7 @@ def test_a_signal_lets_trainings_save_and_the_next_start_goes_on(runner: Make) -
         first.run()
     thread.join()
     assert Path("saved").exists()
+    assert "stopping: trainings save first; once more: stop at once" in capfd.readouterr().err
     assert list(read_results(first.plan.results).results) == ["recognition/dense/1"]
     Path("stuck").unlink()
     second, _ = runner()

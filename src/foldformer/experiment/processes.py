@@ -1,5 +1,6 @@
 """Ending processes that this one has started, and ending in order when a signal comes."""
 
+import os
 import signal
 import subprocess
 import time
@@ -32,6 +33,8 @@ def stopped_by_signals() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         for each in before:
             signal.signal(each, signal.SIG_DFL)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping: trainings save first; once more: stop at once\n")
         raise Stopped(number, "stopped; trainings save, and the same command goes on from there")
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
