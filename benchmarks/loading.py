@@ -3,15 +3,20 @@
     OMP_NUM_THREADS=1 python benchmarks/loading.py recipes/demo/asr.yaml [--batches 60]
         [--together 2] [--key value ...]
 
-from the folder that the configuration's paths start in. A step is forward, backward, AdamW. Before
-the second row all utterances have been heard once at every speed, as far as the cache holds them;
-without a cache there is one row. With `--together 2`, two trainings run side by side, and the rows
-of both are printed; each sees its own share, and the milliseconds say whether they take the cores
-from one another.
+from the folder that the configuration's paths start in. A step is: wait for the batch, forward,
+backward, AdamW; waiting is the time from asking for the batch to having it. Before the row "later"
+all utterances have been heard once at every speed, as far as the cache holds them; without a cache
+there is one row. With `--together 2`, two trainings run side by side, and the rows of both are
+printed.
 
-The second pair of figures is processor time of the training process, which other processes disturb
-less: with `num_workers: 0` it holds all the loading, with workers only what they leave to do. A
-core beside the training has to have the time then: the figure without workers says how much.
+Batches are made while a step runs, by a thread (`num_workers: 0`) or by processes. What that takes
+from the step itself, the interpreter's lock or a core, is no waiting, but it makes steps longer:
+the row "at hand" are the steps of the last row once more, with the batches already in memory, and
+the milliseconds of the rows differ by all that loading costs.
+
+The second pair of figures is processor time of the training process with its threads, which other
+processes disturb less. Worker processes are not in it: a core has to have time for them, or they
+too make steps longer.
 """
 
 import argparse
@@ -54,9 +59,10 @@ class Training:
         self.optimiser.step()
 
 
-def measure(name: str, batches: Iterator[Batch], training: Training, number: int) -> None:
-    """Print how long steps take, and how much of them is waiting for the next batch."""
-    training.step(next(batches))
+def measure(name: str, batches: Iterator[Batch], training: Training, number: int) -> list[Batch]:
+    """Print how long steps take, and how much of them is waiting; returns the batches."""
+    taken = [next(batches)]
+    training.step(taken[0])
     waited, begin = np.zeros(2), _now()
     seconds = 0.0
     for _ in range(number):
@@ -65,11 +71,13 @@ def measure(name: str, batches: Iterator[Batch], training: Training, number: int
         waited += _now() - asked
         seconds += batch.audio_seconds
         training.step(batch)
+        taken.append(batch)
     total = _now() - begin
     parts = [f"{name:12} {seconds / number:5.1f} s of speech a step"]
     for title, step, wait in zip(("", "processor: "), total / number, waited / number, strict=True):
         parts.append(f"{title}{step * 1000:.1f} ms, {wait * 1000:.1f} waiting: {wait / step:.1%}")
     print("; ".join(parts), flush=True)
+    return taken
 
 
 def _now() -> npt.NDArray[np.float64]:
@@ -95,15 +103,16 @@ def main() -> None:
     loader.position = (config.data.ascending_epochs, 0)
     batches = iter(loader)
     cached = config.data.cache_gb > 0
-    measure("first epoch" if cached else "any epoch", batches, training, args.batches)
-    if not cached:
-        return
-    speeds = config.data.augmentation.speed if config.data.augmentation is not None else (1.0,)
-    later = config.data.ascending_epochs + 3 * len(speeds)
-    for batch in batches:
-        if batch.position[0] >= later:
-            break
-    measure("later", batches, training, args.batches)
+    taken = measure("first epoch" if cached else "any epoch", batches, training, args.batches)
+    if cached:
+        speeds = config.data.augmentation.speed if config.data.augmentation is not None else (1.0,)
+        later = config.data.ascending_epochs + 3 * len(speeds)
+        for batch in batches:
+            if batch.position[0] >= later:
+                break
+        taken = measure("later", batches, training, args.batches)
+    del batches  # and with it the thread
+    measure("at hand", iter(taken), training, args.batches)
 
 
 if __name__ == "__main__":

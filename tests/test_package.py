@@ -30,9 +30,9 @@ DISTRIBUTIONS = {
     "onnx_ir": "onnx-ir",
     "sherpa_onnx": "sherpa-onnx",
 }
-# Declared for another package's sake: Lhotse imports urllib3 and scipy, Lightning's logger
+# Declared for another package's sake: Lhotse imports urllib3, Lightning's logger
 # tensorboard.
-NOT_IMPORTED_BY_US = {"urllib3", "scipy", "tensorboard"}
+NOT_IMPORTED_BY_US = {"urllib3", "tensorboard"}
 
 
 def names_of(requirements: list[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """The demonstration: from recorded words to recognisers and translators, dense and shared.
 
 Run by `make demo`. Everything is done by the `foldformer` command, as a user would; this script
-only starts it, two trainings side by side, and gathers what it prints into one table.
+only starts it, two trainings side by side, and gathers what it prints into tables.
 """
 
 import gzip
@@ -13,42 +13,32 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from command import (
+    CHUNK,
+    COMMAND,
+    ENVIRONMENT,
+    INTERVAL,
+    RECOGNISERS,
+    TRANSLATORS,
+    Trained,
+    foldformer,
+    print_tables,
+    say,
+    score,
+)
+from device import exported, show_device
+
 RECIPE = Path(__file__).parent
-CHUNK = "640ms"
-INTERVAL = "with 95 % intervals"
 # The recipe was tuned on the corpora of other seeds, so this test set has had no part in it.
 SEED = "20261126"
 DENSE = ["--model.encoder.uses", "1", "--model.encoder.linear.rank", "0"]
-COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
-# One core for each of two processes: PyTorch's threads would only get in each other's way.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model of the demonstration."""
-
-    task: str
-    kind: str
-    folder: Path
-
-
-RECOGNISERS = (
-    Trained("recognise it, es", "dense", Path("demo/asr-dense")),
-    Trained("recognise it, es", "shared K=3", Path("demo/asr-shared")),
-)
-TRANSLATORS = (
-    Trained("translate it-es", "dense", Path("demo/translate-dense")),
-    Trained("translate it-es", "shared K=3", Path("demo/translate-shared")),
-)
 
 
 def main() -> None:
-    """Compose, train, evaluate, print."""
+    """Compose, train, evaluate, export, print."""
     began = time.monotonic()
     say("1. Speech: numbers, dates and times, composed from recorded words")
     compose("demo/corpus", "it,es", hours="1.25")
@@ -63,23 +53,10 @@ def main() -> None:
     print_table(rows)
     say("5. A few of those recordings, heard by the shared models")
     show_recordings()
+    show_device()
     print(f"\nThe demonstration took {(time.monotonic() - began) / 60:.1f} minutes. Now try:\n")
-    print("    foldformer transcribe demo/asr-shared demo/recordings/*.flac")
-
-
-def say(text: str) -> None:
-    """A heading."""
-    print(f"\n{text}\n{'-' * len(text)}", flush=True)
-
-
-def foldformer(*arguments: str) -> str:
-    """Run the command and return what it printed; its errors end the demonstration."""
-    result = subprocess.run(
-        [*COMMAND, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if result.returncode:
-        raise SystemExit(result.returncode)
-    return result.stdout
+    for folder in (RECOGNISERS[1].folder, exported(RECOGNISERS[1])):
+        print(f"    foldformer transcribe {folder} demo/recordings/*.flac")
 
 
 def compose(folder: str, languages: str, hours: str) -> None:
@@ -94,23 +71,13 @@ def print_table(rows: list[list[str]]) -> None:
     header = ["", "params", "MB", "int8", "share", "offline", f"{CHUNK} stream", "min"]
     titles = {0: f"Recognition, Italian and Spanish: WER in %, {INTERVAL}"}
     titles[len(RECOGNISERS)] = f"Translation, Italian to Spanish: BLEU, {INTERVAL}"
-    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-    for place, line in enumerate(rows):
-        if place in titles:
-            print(f"\n{titles[place]}")
-            print(aligned(header, widths))
-        print(aligned(line, widths))
+    print_tables(header, rows, titles)
     print(
-        "\nparams: parameters; MB: their bytes in fp32, 10^6; int8: the same, quantised; share: of "
-        "the\ndense encoder's weight matrices; min: training time. All speech is composed from "
-        "recorded\nwords of one speaker a language, so figures say nothing about other voices."
+        "\nparams: parameters; MB: their bytes in fp32, 10^6; int8: the same, quantised;"
+        "\nshare: of the dense encoder's weight matrices; min: training time. All speech is"
+        "\ncomposed from recorded words of one speaker a language, so figures say nothing"
+        "\nabout other voices."
     )
-
-
-def aligned(cells: list[str], widths: list[int]) -> str:
-    """A line of the table."""
-    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-    return " ".join([cells[0].ljust(len(first)), *others])
 
 
 def show_recordings() -> None:
@@ -191,16 +158,10 @@ def progress_of(log: Path) -> str:
 
 def row(trained: Trained) -> list[str]:
     """What the table says of a model."""
-    corpus = "demo/corpus-it" if trained.task.startswith("translate") else "demo/corpus"
-    manifest = f"{corpus}/test.jsonl.gz"
-    size = json.loads(foldformer("describe", str(trained.folder), "--json"))
-    name = "bleu" if trained.task.startswith("translate") else "wer"
-    cells = []
-    for chunk in ([], ["--chunk", CHUNK]):
-        scores = foldformer("evaluate", str(trained.folder), manifest, "--json", *chunk)
-        score = json.loads(scores)["scores"]["all"][name]
-        cells.append("{value:.1f} [{low:.1f}, {high:.1f}]".format(**score))
-    return [trained.kind, *sizes(size), *cells, minutes(trained)]
+    folder = str(trained.folder)
+    size = json.loads(foldformer("describe", folder, "--json"))
+    scores = [score(trained, folder), score(trained, folder, "--chunk", CHUNK)]
+    return [trained.kind, *sizes(size), *scores, minutes(trained)]
 
 
 def sizes(size: dict[str, Any]) -> list[str]:

@@ -60,6 +60,12 @@ class Model(nn.Module):
             chunk: encoder frames a chunk, or None for the full context.
         """
         x, lengths = self.encoder(features, lengths, chunk)
+        return self.head_losses(x, lengths, targets, target_lengths)
+
+    def head_losses(
+        self, x: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+    ) -> dict[str, Tensor]:
+        """`losses` of encoder outputs x (B, T, D) and their lengths (B,)."""
         return {
             kind_of(spec): self.head(kind_of(spec)).loss(x, lengths, targets, target_lengths)
             for spec in self.spec.heads

@@ -1,10 +1,12 @@
 """`foldformer export`: what it asks for, and mistakes that are found before anything is traced."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from foldformer.checkpoint import ModelConfig
 from foldformer.cli.main import main
@@ -144,6 +146,51 @@ def test_mistakes(
     assert captured.err.count("\n") == 1
     assert message in captured.err
     assert sorted(folder.parent.rglob("*")) == before
+
+
+def half_written(folder: Path) -> None:
+    """What a training leaves that has not come to its end."""
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "training").mkdir()
+
+
+def with_nan(path: Path) -> None:
+    weights = load_file(path)
+    weights["encoder.norm.weight"][0] = float("nan")
+    save_file(weights, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (half_written, "model/config.yaml: missing; a model folder needs"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors: missing"),
+        (lambda f: (f / "tokens.txt").unlink(), "tokens.txt: no such file"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(
+                (f / "model.safetensors").read_bytes()[:-9]
+            ),
+            "model.safetensors: is damaged or no safetensors file",
+        ),
+        (
+            lambda f: with_nan(f / "model.safetensors"),
+            "encoder.norm.weight: has numbers that are not finite; the model is damaged",
+        ),
+    ],
+)
+def test_models_that_are_untrained_damaged_or_half_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], object], message: str
+) -> None:
+    damage(folder)
+    out = folder.parent / "out"
+    assert run(folder, "--output", out) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("foldformer: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not out.exists()
 
 
 def test_precision_is_one_of_those_that_there_are(

@@ -10,8 +10,8 @@ import pytest
 
 import foldformer
 from foldformer.cli import describe
+from foldformer.cli._training import parse_settings
 from foldformer.cli.main import build_parser, main
-from foldformer.cli.train import parse_settings
 from foldformer.errors import InputError, SpecError, Stopped
 
 HEAVY = {"torch", "lhotse", "lightning", "sentencepiece", "sacrebleu", "onnx", "numpy", "soundfile"}

@@ -282,6 +282,18 @@ def test_a_manifest_that_breaks_off_is_reported(corpus: Corpus, train: Train) ->
     assert err.count("\n") == 1
 
 
+def test_an_id_that_comes_twice_is_reported(corpus: Corpus, train: Train) -> None:
+    corpus.items.insert(9, corpus.items[4])
+    manifest = corpus.write()
+    code, out, _ = train(manifest, "--check")
+    assert code == 2
+    error = f"{manifest}, line 10: holds the cut 'u4' a second time; expected each id once"
+    assert error in flat(out)
+    code, _, err = train(manifest)
+    assert code == 2
+    assert err.splitlines()[-1] == f"foldformer: error: {error}"
+
+
 def test_a_text_that_is_none_is_reported(corpus: Corpus, train: Train) -> None:
     corpus.supervision(3)["text"] = 5
     corpus.supervision(3)["custom"] = {"translation_it": "cinque"}
@@ -414,3 +426,39 @@ def test_more_weights_than_there_is_memory(corpus: Corpus, train: Train) -> None
     assert code == 2
     assert "weights, gradients and optimiser take" in flat(out)
     assert "take a smaller model" in flat(out)
+
+
+def test_the_memory_of_several_devices(
+    corpus: Corpus, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes of a machine without GPUs share its memory, whether they hold copies or shares."""
+    manifest, wide = corpus.write(), ("--model.encoder.d_model", "512")
+
+    def rows(*words: str) -> dict[str, float]:
+        code, out, _ = train(manifest, "--check", *wide, *words)
+        assert code == 0
+        lines = out.split("libraries:\n")[1].splitlines()[:-1]
+        return {line[:34].strip(): float(line[34:]) for line in lines}
+
+    alone, copies = rows(), rows("--devices", "2")
+    assert copies["gradients that are sent"] == alone["gradients"]
+    assert copies["2 processes"] == pytest.approx(2 * copies["together"], abs=0.1)
+    shares = rows("--devices", "2", "--nodes", "2", "--strategy", "fsdp")
+    assert shares["optimiser"] == pytest.approx(alone["optimiser"] / 4, abs=0.1)
+    assert "2 processes" in shares
+    assert alone["optimiser"] > 4
+    _, out, _ = train(manifest, "--check", "--devices", "2", "--nodes", "2")
+    assert "memory of each process of 4 in MiB" in out
+    most = 1.5 * alone["together"] * 2**20
+    monkeypatch.setattr("foldformer.train.check._available", lambda: most)
+    assert rows()["together"] == alone["together"]
+    code, out, _ = train(manifest, "--check", *wide, "--devices", "2")
+    assert code == 2
+    assert "GiB of memory for 2 processes, and there are" in flat(out)
+
+
+def test_a_strategy_that_cannot_be_is_found(corpus: Corpus, train: Train) -> None:
+    noise = ("--training.quantization_noise", "{}")
+    code, out, _ = train(corpus.write(), "--check", "--strategy", "fsdp", *noise)
+    assert code == 2
+    assert "with --strategy fsdp no process holds one" in flat(out)

@@ -31,6 +31,8 @@ SETTINGS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"rank": (0, 2), "diagonal": False},
         {"rank": 2, "bias": False},
     ],
+    ("linear", "low_rank"): [{"rank": (3, 2), "bias": False}],
+    ("linear", "basis"): [{"rank": 5, "bias": False}],
     ("depth", "sequential"): [{"order": "cycle"}],
     ("feed_forward", "dense"): [{"activation": "silu"}],
     ("head", "transducer"): [{"context": 1}],

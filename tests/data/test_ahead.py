@@ -56,3 +56,25 @@ def test_nothing_runs_on_when_nobody_wants_more() -> None:
     assert threading.active_count() == before
     del fetched
     assert ended.is_set()
+
+
+def test_the_thread_itself_may_be_the_one_that_ends_it() -> None:
+    """As when it collects garbage."""
+    closed = threading.Event()
+    holder: list[Iterator[int]] = []
+
+    def items() -> Iterator[int]:
+        yield 0
+        while not holder:
+            yield 1
+        holder[0].close()  # type: ignore[attr-defined]
+        closed.set()
+        yield 2
+
+    fetched = ahead(items())
+    assert next(fetched) == 0
+    thread = next(each for each in threading.enumerate() if each.name == "ahead")
+    holder.append(fetched)
+    assert closed.wait(30)
+    thread.join(30)
+    assert not thread.is_alive()

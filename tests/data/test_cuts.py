@@ -11,6 +11,7 @@ from lhotse.cut import Cut
 
 from foldformer.data.audio import load_audio, resample
 from foldformer.data.cuts import (
+    blocks_of,
     check_cut,
     language_of,
     load_cuts,
@@ -67,6 +68,18 @@ def test_mixed_and_concatenated_cuts_are_found_and_read(manifest: Path, tmp_path
     for cut in (joined, mixed, padded):
         check_cut(cut, "text")
     assert text_of(joined, "text") == "one two"
+
+
+@pytest.mark.parametrize(("suffix", "blocks"), [("flac", 2), ("wav", 2), ("ogg", 1)])
+def test_a_long_cut_comes_in_blocks(tmp_path: Path, suffix: str, blocks: int) -> None:
+    """Every sample once, wherever the cut begins and ends."""
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.random.default_rng(0).standard_normal((8000 * 141, 2)) / 10, 8000)
+    cut = Recording.from_file(path).to_cut().truncate(offset=0.33337, duration=139.987654)
+    found = list(blocks_of(cut))
+    assert len(found) == blocks
+    np.testing.assert_array_equal(np.concatenate(found), samples_of(cut))
+    assert len(list(blocks_of(cut.perturb_speed(1.1)))) == 1
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:

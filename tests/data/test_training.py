@@ -3,6 +3,7 @@ import logging
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -272,6 +273,27 @@ def test_a_worker_that_dies_is_an_error_and_no_wait(
     loader = TrainLoader(spec_of(manifest, num_workers=1), tokens, seed=0)
     with pytest.raises(InputError, match="a process that prepares batches has ended by itself"):
         list(islice(loader, 20))
+
+
+def test_without_workers_the_next_batch_is_made_during_a_step(
+    manifest: Path, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = Planned.__getitem__
+    made = {number: threading.Event() for number in (1, 2)}
+    by: set[str] = set()
+
+    def prepare_one(self: Planned, place: Place) -> Batch:
+        batch = prepare(self, place)
+        by.add(threading.current_thread().name)
+        if place.position[1] in made:
+            made[place.position[1]].set()
+        return batch
+
+    monkeypatch.setattr(Planned, "__getitem__", prepare_one)
+    batches = iter(TrainLoader(spec_of(manifest), tokens, seed=0))
+    assert next(batches).position == (0, 1)
+    assert made[2].wait(30)
+    assert by == {"ahead"}
 
 
 def test_speeds_of_an_epoch_differ_between_utterances(manifest: Path, tokens: Tokens) -> None:

@@ -8,7 +8,7 @@ import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foldformer.decode.score import score_text, score_translation
+from foldformer.decode.score import figures, score_text, score_translation
 from foldformer.errors import InputError
 
 REFERENCES = ["the cat sat on the mat", "hello world", "a b c d", "press one for sales"] * 8
@@ -40,6 +40,17 @@ def test_counts_of_a_case_worked_by_hand() -> None:
     assert (characters.substitutions, characters.insertions, characters.deletions) == (1, 2, 2)
     assert score.cer == pytest.approx(100 * 5 / 10)
     assert score.utterances == 2
+
+
+def test_figures_are_those_of_a_score() -> None:
+    texts, translations = (f(REFERENCES, HYPOTHESES) for f in (score_text, score_translation))
+    assert figures(["wer", "cer", "bleu"], REFERENCES, HYPOTHESES) == {
+        "wer": texts.wer,
+        "cer": texts.cer,
+        "bleu": translations.bleu.value,
+    }
+    with pytest.raises(InputError, match="the references hold no word"):
+        figures(["wer"], ["."], ["a"])
 
 
 def test_case_spaces_punctuation_and_composition_do_not_count() -> None:

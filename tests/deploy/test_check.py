@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from foldformer.cli.main import main
 from foldformer.deploy.check import check_export
+from foldformer.deploy.runtime import Decoding, opening, try_apart
 from foldformer.errors import InputError
 
 Export = Callable[..., Path]
@@ -39,6 +41,16 @@ def metadata(path: Path, key: str, value: str | None) -> None:
     kept = {each.key: each.value for each in model.metadata_props if each.key != key}
     model.ClearField("metadata_props")
     onnx.helper.set_model_props(model, kept | ({} if value is None else {key: value}))
+    onnx.save(model, path)
+
+
+def flip_a_bit(path: Path) -> None:
+    """In the largest weight, where every number is as good as another."""
+    model = onnx.load(path)
+    weight = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    damaged = bytearray(weight.raw_data)
+    damaged[len(damaged) // 2] ^= 1
+    weight.raw_data = bytes(damaged)
     onnx.save(model, path)
 
 
@@ -83,6 +95,11 @@ def test_a_good_one(exported: Export, head: str, streaming: bool) -> None:
         (lambda f: metadata(f / "model.onnx", "model_type", "conformer"), "model_type: conformer"),
         (lambda f: metadata(f / "model.onnx", "num_heads", "1"), "number of stacks"),
         (lambda f: one_output_less(f / "model.onnx"), "the number of inputs and outputs"),
+        (
+            lambda f: metadata(f / "model.onnx", "num_heads", "99999999999,2,2,2"),
+            "metadata num_heads: '99999999999,2,2,2'",
+        ),
+        (lambda f: flip_a_bit(f / "model.onnx"), "damaged, or was changed after the export"),
     ],
 )
 def test_a_damaged_one(copy: Callable[..., Path], damage: Damage, message: str) -> None:
@@ -109,17 +126,43 @@ def test_a_damaged_transducer(copy: Callable[..., Path], damage: Damage, message
         check_export(folder)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: truncate(f / "model.onnx"), "/model.onnx: is damaged or no ONNX file"),
+        (lambda f: flip_a_bit(f / "model.onnx"), "/model.onnx: is damaged, or was changed"),
+        (lambda f: metadata(f / "model.onnx", "T", None), "/model.onnx: does not fit export.yaml"),
+        (lambda f: change(f / "export.yaml", format=99), "/export.yaml: format 99 is newer than"),
+        (lambda f: change(f / "export.yaml", precision="int2"), "'int2' is none of"),
+    ],
+)
 @pytest.mark.parametrize("verb", ["transcribe", "measure"])
 def test_through_the_command(
-    copy: Callable[..., Path], verb: str, capfd: pytest.CaptureFixture[str]
+    copy: Callable[..., Path],
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    damage: Damage,
+    message: str,
+    verb: str,
 ) -> None:
+    """In a process of its own, which a runtime that is handed such files may end."""
     folder = copy()
-    truncate(folder / "model.onnx")
-    assert main([verb, str(folder), *(["a.wav"] if verb == "transcribe" else [])]) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.startswith(f"foldformer: error: {folder}/model.onnx: is damaged")
-    assert err.count("\n") == 1
+    damage(folder)
+    ran = command(verb, folder, *(["a.wav"] if verb == "transcribe" else ["--seconds", "3"]))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"foldformer: error: {folder}")
+    assert message in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_what_ends_the_runtime_ends_a_process_of_its_own(exported: Export) -> None:
+    """Such as a file that nobody vouches for; here it is that of the tokens."""
+    folder = exported("ctc", True)
+    spec, _ = check_export(folder)
+    how = opening(folder, spec, Decoding())
+    try_apart(folder, how)
+    how.options["tokens"] = str(folder / "none.txt")
+    with pytest.raises(InputError, match=r"sherpa-onnx cannot open it \(.*none\.txt"):
+        try_apart(folder, how)
 
 
 def test_without_its_description(

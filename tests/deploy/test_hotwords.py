@@ -6,7 +6,7 @@ import pytest
 
 from foldformer.data.tokens import Tokens, TokensSpec
 from foldformer.deploy.hotwords import Hotwords, read_hotwords
-from foldformer.deploy.pieces import piece_scores
+from foldformer.deploy.pieces import find_vocabulary, piece_scores, write_vocabulary
 from foldformer.errors import InputError
 
 TEXTS = ["the cat sat on the mat", "the dog ate the cat", "a dog and a cat sat"] * 5
@@ -40,10 +40,36 @@ def test_a_damaged_model(pieces: Tokens, tmp_path: Path) -> None:
 
 def test_what_is_written(tmp_path: Path) -> None:
     tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b", "é"])
-    hotwords = Hotwords(("ABÉ  ba", "bb :2.5"))
-    phrases, vocabulary = hotwords.write(tmp_path, tmp_path, tokens)
+    phrases = Hotwords(("ABÉ  ba", "bb :2.5")).write(tmp_path, tokens)
     assert phrases.read_text(encoding="utf-8") == "abé ba\nbb :2.5\n"
-    assert vocabulary.read_text(encoding="utf-8").splitlines()[3:] == ["a\t0.0", "b\t0.0", "é\t0.0"]
+    write_vocabulary(tmp_path, tokens)
+    lines = find_vocabulary(tmp_path, tokens).read_text(encoding="utf-8").splitlines()
+    assert lines[3:] == ["a\t0.0", "b\t0.0", "é\t0.0"]
+
+
+def test_a_vocabulary_has_the_scores_of_sentencepiece(pieces: Tokens, tmp_path: Path) -> None:
+    write_vocabulary(tmp_path, pieces)
+    rows = [line.split("\t") for line in (tmp_path / "bpe.vocab").read_text().splitlines()]
+    scores = piece_scores(tmp_path / "tokens.model", pieces)
+    assert {piece: float(score) for piece, score in rows} == scores
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"bpe\.vocab: missing, and phrases need it"),
+        (b"", "its pieces are not those of tokens.txt"),
+        (b"<blk>\t0\n<unk>\t0\na\t0\n", "its pieces are not those of tokens.txt"),
+        (b"<blk> 0\n", "is damaged; expected `piece<TAB>score` a line"),
+        (b"<blk>\t0\n<unk>\tx\n", "is damaged"),
+        (b"\xff\t0\n", "is damaged"),
+    ],
+)
+def test_a_bad_vocabulary(content: bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "bpe.vocab").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        find_vocabulary(tmp_path, Tokens(["<blk>", "<unk>", "b"]))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +83,7 @@ def test_what_is_written(tmp_path: Path) -> None:
 def test_what_cannot_be_heard(phrases: tuple[str, ...], message: str, tmp_path: Path) -> None:
     tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b"])
     with pytest.raises(InputError, match=message):
-        Hotwords(phrases).write(tmp_path, tmp_path, tokens)
+        Hotwords(phrases).write(tmp_path, tokens)
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"\n \n", "is empty"), (b"\xff", "not UTF-8")])

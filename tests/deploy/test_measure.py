@@ -106,13 +106,18 @@ def test_bad_input(
 
 
 def test_a_process_that_fails(exported: Exported, command: Command, tmp_path: Path) -> None:
-    """What passes every check and fails in the runtime is one line too."""
+    """What passes every check and fails in the runtime is one line too.
+
+    So it is with a precision whose operators the installed runtime lacks.
+    """
     import onnx
 
     shutil.copytree(exported("ctc", True), folder := tmp_path / "export")
     model = onnx.load(folder / "model.onnx")
     model.graph.node[len(model.graph.node) // 2].op_type = "NoSuchThing"
     onnx.save(model, folder / "model.onnx")
+    data = yaml.safe_load((folder / "export.yaml").read_text())
+    (folder / "export.yaml").write_text(yaml.safe_dump(data | {"checksums": {}}))
     for words in (["measure"], ["transcribe"]):
         soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
         rest = [tmp_path / "a.wav"] if words == ["transcribe"] else []

@@ -1,6 +1,7 @@
 """`foldformer transcribe EXPORT` and `foldformer.deploy`, where there is no PyTorch."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,10 +14,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from foldformer.checkpoint import ModelConfig
-from foldformer.data.tokens import Tokens
+from foldformer.data.tokens import Tokens, TokensSpec
 from foldformer.decode.recognizer import Recognizer
 from foldformer.deploy.folder import StreamSpec
+from foldformer.deploy.pieces import write_vocabulary
 from foldformer.model import Model
+from foldformer.report.transcripts import SrtWriter, VttWriter, Writer
 
 Wave = NDArray[np.float32]
 Sounds = Callable[..., list[Wave]]
@@ -79,6 +82,29 @@ def test_files(
         )
 
 
+@pytest.mark.parametrize(("form", "writer"), [("srt", SrtWriter), ("vtt", VttWriter)])
+def test_subtitles_are_those_of_the_model(
+    exported: Export,
+    command: Command,
+    recordings: list[Path],
+    model: Model,
+    tokens: Tokens,
+    form: str,
+    writer: Callable[[], Writer],
+) -> None:
+    ran = command("transcribe", exported("ctc", False), recordings[0], "--format", form)
+    recognizer = Recognizer(model, tokens, ModelConfig(model=model.spec), "ctc")
+    written = writer()
+    expected = [
+        written.begin(),
+        *map(written.segment, recognizer.segments(recordings[0])),
+        written.end(),
+    ]
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == "".join(expected)
+    assert ran.stdout.count("-->") >= 1
+
+
 def test_a_transducer_and_subtitles(
     exported: Export, command: Command, recordings: list[Path], tmp_path: Path
 ) -> None:
@@ -97,17 +123,41 @@ def test_a_transducer_and_subtitles(
     assert beam["tokens"] != greedy["tokens"]
 
 
+@pytest.fixture
+def transducer(exported: Export, tmp_path: Path) -> Callable[[str], tuple[Path, str]]:
+    """An export with tokens of a kind, and a phrase that it can write."""
+
+    def make(kind: str) -> tuple[Path, str]:
+        if kind == "characters":
+            return exported("transducer", True), "ñßñ"
+        shutil.copytree(exported("transducer", True), folder := tmp_path / "pieces")
+        tokens = TokensSpec(kind="sentencepiece", vocab_size=8).build(["abc cab", "ab abc"] * 9)
+        assert "▁abc" in tokens.symbols  # more than single letters
+        tokens.save(folder)
+        write_vocabulary(folder, tokens)
+        return folder, "abcb"
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["characters", "sentencepiece"])
 def test_hotwords(
-    exported: Export, command: Command, recordings: list[Path], tmp_path: Path
+    transducer: Callable[[str], tuple[Path, str]],
+    command: Command,
+    recordings: list[Path],
+    tmp_path: Path,
+    kind: str,
 ) -> None:
-    (tmp_path / "hot.txt").write_text("ñßñ\nab :1.5\n", encoding="utf-8")
-    words = ["transcribe", exported("transducer", True), recordings[0], "--beam", "4"]
+    folder, phrase = transducer(kind)
+    (tmp_path / "hot.txt").write_text(f"{phrase}\nab :1.5\n", encoding="utf-8")
+    words = ["transcribe", folder, recordings[0], "--beam", "4"]
     ran = [
         command(*words),
         command(*words, "--hotwords", tmp_path / "hot.txt", "--hotwords-score", "9"),
     ]
     assert [each.returncode for each in ran] == [0, 0], ran[1].stderr
-    assert ran[1].stdout.count("ñßñ") > ran[0].stdout.count("ñßñ")
+    assert ran[1].stderr == ""
+    assert ran[1].stdout.count(phrase) > ran[0].stdout.count(phrase)
 
 
 def test_endpoints(exported: Export, command: Command, recordings: list[Path]) -> None:

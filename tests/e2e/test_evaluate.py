@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 import foldformer as api
+from foldformer.measure.process import memory
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +206,46 @@ def test_odd_utterances(model: Path, tmp_path: Path, call, caplog) -> None:
     samples, rate = soundfile.read(tmp_path / "hi-fi.wav", dtype="float32")
     lower = soxr.resample(samples, rate, 16000, quality="HQ")
     assert rows["hi-fi"]["hypothesis"] == api.load(model).transcribe(lower, 16000).text
+
+
+def test_an_id_in_two_manifests(model: Path, corpus: Path, call) -> None:
+    test = corpus / "test.jsonl.gz"
+    code, out, err = call("evaluate", model, test, test)
+    assert (code, out) == (2, "")
+    assert "of another manifest; expected each id once" in err
+
+
+def test_three_hours_in_one_utterance(model: Path, tmp_path: Path, call) -> None:
+    """Heard in pieces: its samples alone would be 0.7 GB, and its features another 0.3."""
+    seconds, rate = 3 * 3600, 16000
+    hum = (1000 * np.sin(2 * np.pi * 100 / rate * np.arange(60 * rate))).astype(np.int16)
+    with soundfile.SoundFile(tmp_path / "long.wav", "w", rate, 1, "PCM_16") as file:
+        for _ in range(seconds // 60):
+            file.write(hum)
+    recording = Recording.from_file(tmp_path / "long.wav", recording_id="long")
+    said = SupervisionSegment("long", "long", 0.0, seconds, text="one", language="en")
+    cut = MonoCut("long", 0.0, seconds, 0, [said], recording=recording)
+    CutSet([cut, odd_cut(tmp_path, "short", 1.0, 16000, "two")]).to_file(tmp_path / "cuts.jsonl")
+    ended, most = threading.Event(), [memory()]
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            most.append(memory())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        code, out, err = call("evaluate", model, tmp_path / "cuts.jsonl", "--json")
+    finally:
+        ended.set()
+        watching.join()
+    assert (code, err) == (0, "")
+    results = json.loads(out)
+    assert results["audio_seconds"] == seconds + 1
+    assert results["scores"]["all"]["utterances"] == 2
+    assert len(most) > 10
+    held = [each.rss for each in most if each is not None]
+    assert max(held) - held[0] < 300e6
 
 
 @pytest.mark.parametrize("damage", ["truncated", "no sound", "missing"])

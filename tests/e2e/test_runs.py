@@ -257,8 +257,9 @@ def test_losses_that_are_no_numbers(tmp_path: Path, write_config: Write, call, f
 
 
 def test_a_manifest_that_changed_while_the_run_was_stopped(
-    tmp_path: Path, write_config: Write, call, corpus: Path
+    tmp_path: Path, write_config: Write, call, start, corpus: Path
 ) -> None:
+    """The run was killed, and had no time to notice anything."""
     manifest = tmp_path / "train.jsonl"
     with gzip.open(corpus / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         cuts = [json.loads(line) for line in lines]
@@ -266,18 +267,28 @@ def test_a_manifest_that_changed_while_the_run_was_stopped(
         source = cut["recording"]["sources"][0]
         source["source"] = str(corpus / source["source"])
     manifest.write_text("".join(json.dumps(cut) + "\n" for cut in cuts))
+    settings = {**SHORT, "steps": 100000, "validate_every": 2}
     data = {"train": str(manifest)}
-    path = write_config(tmp_path, training=SHORT, model={"heads": CTC}, data=data)
-    assert call("train", path)[0] == 0
+    path = write_config(tmp_path, training=settings, model={"heads": CTC}, data=data)
+    last = tmp_path / "model" / "training" / "last.ckpt"
+    process = start("train", path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not last.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    step = torch.load(last, weights_only=True)["global_step"]
     manifest.write_text("".join(json.dumps(cut) + "\n" for cut in cuts[1:]))
-    before = (tmp_path / "model" / "training" / "last.ckpt").read_bytes()
+    before = last.read_bytes()
     code, out, err = call("train", path)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert f"{manifest} says something else; go on all the same with --accept-changes" in err
-    assert (tmp_path / "model" / "training" / "last.ckpt").read_bytes() == before
-    assert call("train", path, "--accept-changes")[0] == 0
-    assert call("train", path)[0] == 0  # what was accepted is what the run has now
+    assert last.read_bytes() == before
+    end = ("--training.steps", step + 2)
+    assert call("train", path, *end, "--accept-changes")[0] == 0
+    assert torch.load(last, weights_only=True)["global_step"] == step + 2
+    assert call("train", path, *end)[0] == 0  # what was accepted is what the run has now
 
 
 @pytest.mark.parametrize("limit_kb", [60, 200])

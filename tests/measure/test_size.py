@@ -4,7 +4,9 @@ import torch
 from torch import nn
 
 from foldformer.measure.size import Size, dense_entries, matrix_size, sizes, total, vector_size
+from foldformer.nn.linears.basis import BasisSpec
 from foldformer.nn.linears.dense import DenseSpec
+from foldformer.nn.linears.low_rank import LowRankSpec
 from foldformer.nn.linears.residual import ResidualSpec
 
 
@@ -40,6 +42,19 @@ def test_roles_of_a_residual_map() -> None:
 
 def test_a_dense_map_has_a_channel_for_each_output_of_each_use() -> None:
     assert next(sizes(DenseSpec().build(8, 6, 3))) == ("weights", matrix_size(8, 3 * 6))
+
+
+def test_factors_count_as_low_rank_and_each_output_of_each_use_has_a_scale() -> None:
+    assert list(sizes(LowRankSpec(rank=(1, 3), bias=False).build(8, 6, 2))) == [
+        ("low rank", matrix_size(8, 4)),
+        ("low rank", matrix_size(4, 6)),
+    ]
+    basis = BasisSpec(rank=3, bias=False).build(8, 6, 2)
+    assert list(sizes(basis)) == [
+        ("low rank", matrix_size(8, 3)),
+        ("low rank", matrix_size(3, 2 * 6)),
+    ]
+    assert dense_entries(basis) == 2 * 8 * 6
 
 
 def test_other_matrices() -> None:

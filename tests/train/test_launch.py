@@ -1,6 +1,7 @@
 """Whatever happens to a process, all of them end, and one error says why."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -8,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from torch.distributed import HashStore
+from torch.distributed import HashStore, PrefixStore
 
 from foldformer.train import watch
+from foldformer.train.group import store_at
 from foldformer.train.place import Place
 from foldformer.train.watch import Watch
 
@@ -51,6 +53,44 @@ def test_processes_end_together() -> None:
         assert "Traceback" not in started.stderr.read()
 
 
+ARRIVES = """
+import sys
+from foldformer.train import watch
+from foldformer.train.group import store_at
+from foldformer.train.group import joined
+from foldformer.train.place import Place
+watch.LOST = 2.0
+rank, port = map(int, sys.argv[1:])
+with joined(Place(rank=rank, size=3, local_rank=rank, port=port)):
+    pass
+"""
+
+
+def test_a_process_that_is_killed_before_all_have_come(tmp_path: Path) -> None:
+    """The third never comes; the first one waits for it, but not without the second."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = tmp_path / "arrives.py"
+    script.write_text(ARRIVES)
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, script, str(rank), str(port)], stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(2)
+    )
+    beats = PrefixStore("watch/0", store_at("127.0.0.1", port))
+    until(lambda: beats.check(["0"]) and beats.check(["1"]))
+    second.kill()
+    second.communicate()
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 2
+    assert err == (
+        "foldformer: error: process 2 of 3 has ended, or its machine: nothing was heard of it for "
+        "2 s; the same command goes on from the last saved step\n"
+    )
+
+
 def place_of(rank: int) -> Place:
     return Place(rank=rank, size=3, local_rank=rank)
 
@@ -72,6 +112,7 @@ def test_a_process_that_falls_silent_is_missed(quick: list[int]) -> None:
     watches = [Watch(place_of(rank), store, said.append) for rank in range(3)]
     for each in watches[:2]:
         each.start()
+        each.excuse()
     time.sleep(0.8)
     assert not any(each._why() for each in watches[:2])  # all is still being prepared
     for each in watches[:2]:
@@ -83,6 +124,17 @@ def test_a_process_that_falls_silent_is_missed(quick: list[int]) -> None:
     assert not watches[1]._why()  # the first process is alive, as far as it can know
     for each in watches:
         each.stop()
+
+
+def test_one_that_dies_before_all_have_come_is_missed(quick: list[int]) -> None:
+    """The second has arrived and gives no more sign of life; the third is only late."""
+    store, said = HashStore(), []
+    first = Watch(place_of(0), store, said.append)
+    Watch(place_of(1), store, said.append)
+    first.start()
+    until(lambda: len(quick) > 0)
+    assert said[0].startswith("process 2 of 3 has ended, or its machine: nothing was heard")
+    first.stop()
 
 
 def test_the_reason_of_one_is_told_to_all(quick: list[int]) -> None:

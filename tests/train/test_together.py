@@ -4,9 +4,12 @@ What they do is in together.py, which is run once.
 """
 
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from safetensors.torch import load_file
 from foldformer.data.batches import texts_of
 from foldformer.data.tokens import TokensSpec
 from foldformer.data.training import TrainLoader
+from foldformer.train.config import TrainConfig
 from foldformer.train.run import train
 
 SCRIPT = Path(__file__).with_name("together.py")
@@ -58,6 +62,19 @@ def state_of(folder: Path) -> dict[str, Any]:
     return state
 
 
+@contextmanager
+def warnings_of(logger: str) -> Iterator[list[str]]:
+    """What a logger warns of."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger(logger).addHandler(handler)
+    try:
+        yield said
+    finally:
+        logging.getLogger(logger).removeHandler(handler)
+
+
 def flat(value: object, name: str = "") -> dict[str, object]:
     """Nested dicts and lists as one dict with dotted names."""
     if isinstance(value, (list, tuple)):
@@ -72,12 +89,14 @@ def flat(value: object, name: str = "") -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("key", "alone"),
-    [("ddp 1", 1), ("ddp 2", 2), ("fsdp 1", 1), ("fsdp 2", 2), ("cycle", "cycle")],
+    [("ddp 1", 1), ("ddp 2", 2), ("fsdp 1", 1), ("fsdp 2", 2), ("cycle", "cycle")]
+    + [(f"taught {n}", f"taught {n}") for n in (1, 2)],
 )
 def test_the_gradient_is_that_of_all_batches_in_one(
     folder: Path, found: list[dict[str, Any]], key: str, alone: object
 ) -> None:
-    """In float64; of one batch or two a process, and for layers that come again later in depth."""
+    """In float64; of one batch or two a process, with a teacher or without one, and for layers that
+    come again later in depth."""
     wanted = torch.load(folder / "alone.pt")[alone]
     gradient = found[0][f"gradient {key}"]
     assert gradient.keys() == wanted.keys()
@@ -167,18 +186,81 @@ def test_shards_leave_what_copies_leave(folder: Path) -> None:
             assert value.dtype == theirs[key].dtype, key
 
 
-def test_one_process_goes_on_at_the_right_utterance(
-    folder: Path, script: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Two have done 8 steps with a batch each; one does 3 more."""
-    output = folder / "fewer"
-    assert state_of(output)["global_step"] == 8
-    config = script.config_of(folder, "fewer", steps=11)
-    train(config, accept_changes=True)
-    assert "goes on with 1 training process in place of 2" in caplog.text
-    state = state_of(output)
-    assert state["global_step"] == 11
+def position_after(config: TrainConfig, batches: int) -> tuple[int, int]:
     tokens = TokensSpec().build(texts_of(config.data.train))
     plan = TrainLoader(config.data, tokens, config.seed).share()
-    positions = [next(plan).position for _ in range(8 * 2 + 3)]
-    assert state["callbacks"]["DataPosition"] == {"position": positions[-1], "processes": 1}
+    return [next(plan).position for _ in range(batches)][-1]
+
+
+@pytest.fixture(scope="module")
+def fewer(folder: Path, script: Any) -> dict[str, str]:
+    """One process goes on where two have stopped; what it warned of."""
+    warned = {}
+    for name in STRATEGIES:
+        assert state_of(folder / f"fewer-{name}")["global_step"] == 8
+        with warnings_of("foldformer.train.callbacks") as said:
+            train(script.config_of(folder, f"fewer-{name}", steps=11), accept_changes=True)
+        warned[name] = "".join(said)
+    return warned
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_process_goes_on_at_the_right_utterance(
+    folder: Path, script: Any, fewer: dict[str, str], strategy: str
+) -> None:
+    """Two have done 8 steps with a batch each; one does 3 more."""
+    assert "goes on with 1 training process in place of 2" in fewer[strategy]
+    state = state_of(folder / f"fewer-{strategy}")
+    assert state["global_step"] == 11
+    position = position_after(script.config_of(folder, ""), 8 * 2 + 3)
+    assert state["callbacks"]["DataPosition"] == {"position": position, "processes": 1}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_processes_go_on_at_the_right_utterance(
+    folder: Path, script: Any, strategy: str
+) -> None:
+    """One has done 8 steps with a batch each; two do 3 more."""
+    state = state_of(folder / f"more-{strategy}")
+    assert state["global_step"] == 11
+    position = position_after(script.config_of(folder, ""), 8 + 3 * 2)
+    assert state["callbacks"]["DataPosition"] == {"position": position, "processes": 2}
+
+
+@pytest.mark.usefixtures("fewer")
+@pytest.mark.parametrize("run", ["fewer", "more"])
+def test_with_another_number_of_processes_shards_go_on_as_copies_do(folder: Path, run: str) -> None:
+    """Weights, averages and the state of the optimiser are taken up by each."""
+    ours, theirs = (flat(state_of(folder / f"{run}-{name}")) for name in STRATEGIES)
+    assert ours.keys() == theirs.keys()
+    for key, value in ours.items():
+        if torch.is_tensor(value) and value.is_floating_point():
+            torch.testing.assert_close(theirs[key], value, rtol=1e-3, atol=1e-4, msg=key)
+        elif "lr" in key or "step" in key:
+            assert (
+                torch.equal(value, theirs[key]) if torch.is_tensor(value) else value == theirs[key]
+            )
+
+
+@pytest.mark.parametrize(("kind", "apart"), [("fp32", 1e-4), ("fp16", 0.02)])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_half_precision_summed_gradients_and_recomputed_activations(
+    folder: Path, strategy: str, kind: str, apart: float
+) -> None:
+    """The gradient of two batches in each of two processes is that of four in one.
+
+    In half precision the factor of the loss was too large at first, and steps were left out until
+    it fitted; the last one was taken. The one process keeps all activations.
+    """
+    alone, both = (state_of(folder / f"{kind}-{name}") for name in ("alone", strategy))
+    assert alone["global_step"] == both["global_step"] == 6
+    for state in (alone, both) if kind == "fp16" else ():
+        assert 1 < state["MixedPrecision"]["scale"] < 2**16
+        assert state["MixedPrecision"]["_growth_tracker"] > 0
+    ours, theirs = (state["optimizer_states"][0]["state"] for state in (alone, both))
+    assert ours.keys() == theirs.keys()
+    for index, state in ours.items():
+        wanted, found = state["exp_avg"], theirs[index]["exp_avg"]
+        assert (found - wanted).norm() <= apart * wanted.norm(), index
+    # The residuals begin as zeros times something, which has no gradient yet.
+    assert sum(bool(state["exp_avg"].any()) for state in ours.values()) > len(ours) / 2

@@ -6,6 +6,7 @@ the one that has started them writes what a single process finds.
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -28,8 +29,10 @@ from torch.profiler import profile
 from foldformer.data.batches import Batch
 from foldformer.data.tokens import TokensSpec
 from foldformer.errors import InputError, Stopped
-from foldformer.spec import from_dict
-from foldformer.train.config import TrainConfig
+from foldformer.model import ModelSpec
+from foldformer.spec import from_dict, to_dict
+from foldformer.train.config import DistillationSpec, TrainConfig
+from foldformer.train.distillation import Distillation, losses_of
 from foldformer.train.finite import FiniteSteps
 from foldformer.train.group import Group, joined
 from foldformer.train.launch import launch
@@ -80,8 +83,26 @@ def batch_of(*rows: int, bad: bool = False) -> Batch:
 CYCLE = {"depth": {"kind": "sequential", "order": "cycle"}}
 
 
+TAUGHT = {"num_layers": 6, "uses": 1, "linear": {"kind": "residual"}}
+
+
+def teaching_of(vocab_size: int) -> Distillation:
+    """A dense teacher of the same depth, to learn all from."""
+    torch.manual_seed(7)
+    spec = {"vocab_size": vocab_size, "encoder": ENCODER | TAUGHT, "heads": HEADS}
+    teacher = from_dict(ModelSpec, spec).build().double()
+    for parameter in teacher.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return Distillation(DistillationSpec(teacher="t"), teacher)
+
+
 def module_of(
-    group: Group, accumulate: int, sharded: bool, heads: Any = HEADS, encoder: Any = ENCODER
+    group: Group,
+    accumulate: int,
+    sharded: bool,
+    heads: Any = HEADS,
+    encoder: Any = ENCODER,
+    taught: bool = False,
 ) -> TrainingModule:
     tokens = TokensSpec().build(["ab"])
     config = from_dict(
@@ -98,7 +119,8 @@ def module_of(
     # The residuals begin with zeros; here they should count.
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    return TrainingModule(model, tokens, config, group, sharded).train()
+    teaching = teaching_of(tokens.vocab_size) if taught else None
+    return TrainingModule(model, tokens, config, group, sharded, teaching).train()
 
 
 class Seen(Callback):
@@ -128,7 +150,7 @@ def fit(
     trainer = L.Trainer(
         accelerator="cpu",
         devices=place.devices,
-        strategy=strategy_of(name, module.model),
+        strategy=strategy_of(name, module.model, module.config.training),
         plugins=[Placed(place)],
         max_steps=len(batches) // accumulate,
         accumulate_grad_batches=accumulate,
@@ -142,22 +164,30 @@ def fit(
 
 
 def gradients(
-    place: Place, group: Group, accumulate: int, name: str, encoder: Any = ENCODER
+    place: Place,
+    group: Group,
+    accumulate: int,
+    name: str,
+    encoder: Any = ENCODER,
+    taught: bool = False,
 ) -> dict[str, Tensor]:
     """Of four batches with 2, 23, 6 and 12 tokens, say: two in each process, or one."""
     batches = [batch_of(0), batch_of(1, 2, 3), batch_of(4, 5), batch_of(6, 7)]
     own = batches[group.rank :: 2][:accumulate]
     seen = Seen()
-    module = module_of(group, accumulate, name == "fsdp", encoder=encoder)
+    module = module_of(group, accumulate, name == "fsdp", encoder=encoder, taught=taught)
     fit(module, place, name, own, seen)
     return seen.gradient
 
 
-def joined_gradient(accumulate: int, encoder: Any = ENCODER) -> dict[str, Tensor]:
+def joined_gradient(
+    accumulate: int, encoder: Any = ENCODER, taught: bool = False
+) -> dict[str, Tensor]:
     """The same of one batch in this process."""
-    model = module_of(Group(), 1, False, encoder=encoder).model
+    module = module_of(Group(), 1, False, encoder=encoder, taught=taught)
+    model = module.model
     batch = batch_of(*range(8 if accumulate == 2 else 4))
-    losses = model(batch.features, batch.feature_lengths, batch.targets, batch.target_lengths)
+    losses = losses_of(model, batch, None, module.distillation)
     (losses.sum() / batch.target_lengths.sum()).backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -274,8 +304,37 @@ def trainings(folder: Path, at: Callable[[], Place]) -> dict[str, str]:
             except (Stopped, SystemExit) as end:
                 ended[name] = repr(end)
         train(stopped, place=at(), strategy=name)
-    train(config_of(folder, "fewer", steps=8), place=at())
+        train(config_of(folder, f"fewer-{name}", steps=8), place=at(), strategy=name)
+        more = config_of(folder, f"more-{name}", steps=11)
+        train(more, place=at(), strategy=name, accept_changes=True)
+        for kind in CHEAPER:
+            train(cheaper(folder, f"{kind}-{name}", kind, 2), place=at(), strategy=name)
     return ended
+
+
+CHEAPER = {"fp32": "32", "fp16": "16-mixed"}
+
+
+def cheaper(folder: Path, name: str, kind: str, accumulate: int) -> TrainConfig:
+    """A training that recomputes activations and sums gradients, in half precision or not.
+
+    Nothing in it is random, and its weights stay as they are: so any number of processes have the
+    same gradient in the last step, which the optimiser's averages then are.
+    """
+    config = config_of(
+        folder,
+        name,
+        accumulate=accumulate,
+        precision=CHEAPER[kind],
+        activation_checkpointing=accumulate == 2,
+        steps=6,
+        learning_rate=0.0,
+        betas=[0.0, 0.0],
+        clip=0.0,
+        ema=0.0,
+    )
+    model = {"encoder": ENCODER, "heads": [{"kind": "ctc"}]}
+    return from_dict(TrainConfig, {**to_dict(config), "model": model})
 
 
 def locked(folder: Path, place: Place) -> str:
@@ -303,6 +362,9 @@ def work(folder: Path, place: Place, say: Callable[[str], object]) -> int:
             for name in STRATEGIES:
                 key = f"gradient {name} {accumulate}"
                 found[key] = gradients(place, group, accumulate, name)
+        for accumulate in (1, 2):
+            key = f"gradient taught {accumulate}"
+            found[key] = gradients(place, group, accumulate, "ddp", taught=True)
         found["gradient cycle"] = gradients(place, group, 1, "fsdp", ENCODER | CYCLE)
         found["calls"] = calls(place, group)
         found["without a weight"] = without_a_weight(place, group)
@@ -317,6 +379,11 @@ def work(folder: Path, place: Place, say: Callable[[str], object]) -> int:
 if __name__ == "__main__":
     into = Path(sys.argv[1])
     write_corpus(into)
+    train(config_of(into, "more-ddp", steps=8))
+    shutil.copytree(into / "more-ddp", into / "more-fsdp")
+    for kind in CHEAPER:
+        train(cheaper(into, f"{kind}-alone", kind, 4))
     assert launch(partial(work, into), devices=2) == 0
-    alone = {n: joined_gradient(n) for n in (1, 2)}
+    alone: dict[Any, Any] = {n: joined_gradient(n) for n in (1, 2)}
+    alone |= {f"taught {n}": joined_gradient(n, taught=True) for n in (1, 2)}
     torch.save({**alone, "cycle": joined_gradient(1, ENCODER | CYCLE)}, into / "alone.pt")

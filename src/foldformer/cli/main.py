@@ -23,6 +23,7 @@ _EXTRAS = {
     "flashlight": ("flashlight-text", "beam"),
     "lightning": ("lightning", "train"),
     "lhotse": ("lhotse", "train"),
+    "scipy": ("scipy", "train"),
     "kaldialign": ("kaldialign", "train"),
     "sacrebleu": ("sacrebleu", "train"),
     "jinja2": ("jinja2", "train"),

@@ -4,19 +4,18 @@ Every key of the YAML can be set on the command line: --training.steps 2000
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldformer.cli._logs import show_logs
-from foldformer.errors import SpecError
+from foldformer.cli._training import (
+    add_training_arguments,
+    check_training_arguments,
+    parse_settings,
+    train_as_asked,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from foldformer.train.config import TrainConfig
-    from foldformer.train.place import Place
-    from foldformer.train.run import Trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,37 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only look: read all the data, say what would be left out and why, estimate memory",
     )
-    parser.add_argument(
-        "--accept-changes",
-        action="store_true",
-        help="go on with an earlier run although its configuration or its data have changed",
-    )
-    parser.add_argument(
-        "--skip-bad-batches",
-        type=int,
-        default=0,
-        metavar="N",
-        help="leave out up to N steps, over the whole run, whose loss or gradient is not finite",
-    )
-    parser.add_argument(
-        "--devices",
-        type=int,
-        metavar="N",
-        help="GPUs of this machine, or processes where there are none, that train together; "
-        "1 unless torchrun or srun says otherwise",
-    )
-    parser.add_argument(
-        "--nodes",
-        type=int,
-        metavar="N",
-        help="machines that train together; see docs/how-to/several-machines.md",
-    )
-    parser.add_argument(
-        "--strategy",
-        choices=["ddp", "fsdp"],
-        default="ddp",
-        help="what each device holds: a copy of the model (the default), or a share of it",
-    )
+    add_training_arguments(parser)
     parser.usage = (
         "%(prog)s CONFIG.yaml [--check] [--accept-changes] [--skip-bad-batches N] [--devices N] "
         "[--nodes N] [--strategy ddp|fsdp] [--key value ...]"
@@ -71,17 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, then say where the model is and how to use it; or check alone."""
     settings = parse_settings(args.settings)
-    if args.skip_bad_batches < 0:
-        raise SpecError(f"--skip-bad-batches: expected 0 or more, got {args.skip_bad_batches}")
-    for name in ("devices", "nodes"):
-        if (asked := getattr(args, name)) is not None and asked < 1:
-            raise SpecError(f"--{name}: expected 1 or more, got {asked}")
+    check_training_arguments(args)
     from foldformer.train.config import read_config
 
     config = read_config(args.config, settings)
     if args.check:
-        return _check(config, args.accept_changes)
-    trained = _train(args, config)
+        return _check(args, config)
+    trained = train_as_asked(args, config)
     if trained is None:
         return 0
     scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items())
@@ -91,42 +56,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train(args: argparse.Namespace, config: "TrainConfig") -> "Trained | None":
-    """What the training ends with; None in a process that leaves it to another to say that."""
-    from foldformer.train.launch import launch
-    from foldformer.train.place import check_asked, place_of
-    from foldformer.train.run import train
-    from foldformer.train.state import how_to_go_on
-
-    work = partial(
-        train,
-        config,
-        accept_changes=args.accept_changes,
-        skip_bad_batches=args.skip_bad_batches,
-        strategy=args.strategy,
-    )
-    place = place_of()
-    if place is not None:
-        check_asked(place, args.devices, args.nodes)
-        trained = work(place=place)
-        return trained if place.rank == 0 else None
-    devices, nodes = args.devices or 1, args.nodes or 1
-    if devices * nodes == 1:
-        return work()
-    prepare = partial(show_logs, args.debug)
-    go_on = partial(how_to_go_on, Path(config.output))
-    return launch(partial(_at, work), devices, nodes, prepare=prepare, go_on=go_on)
-
-
-def _at(
-    work: "Callable[..., Trained]", place: "Place", say: "Callable[[str], object]"
-) -> "Trained | None":
-    """`work` at its place; only the first process of all has something to say in the end."""
-    trained = work(place=place, say=say)
-    return trained if place.rank == 0 else None
-
-
-def _check(config: "TrainConfig", accept_changes: bool) -> int:
+def _check(args: argparse.Namespace, config: "TrainConfig") -> int:
     """Print what is in the data and what is wrong; 2 if a training could not start."""
     from tqdm import tqdm
 
@@ -143,27 +73,13 @@ def _check(config: "TrainConfig", accept_changes: bool) -> int:
             shown.total = total
             shown.update(min(seconds, total - shown.n))  # sums of floats may differ in the end
 
-        found = check(config, advance, accept_changes=accept_changes)
+        found = check(
+            config,
+            advance,
+            accept_changes=args.accept_changes,
+            devices=args.devices or 1,
+            nodes=args.nodes or 1,
+            strategy=args.strategy,
+        )
     print(check_report(found))
     return 2 if found.all_errors else 0
-
-
-def parse_settings(words: list[str]) -> list[tuple[str, str]]:
-    """`--key value` and `--key=value` pairs.
-
-    Raises:
-        SpecError: a word that is no key, or a key without a value.
-    """
-    settings = []
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--") or word == "--":
-            raise SpecError(f"{word!r}: expected a setting like --training.steps 2000")
-        key, equals, value = word[2:].partition("=")
-        if not equals:
-            if not rest:
-                raise SpecError(f"{word}: has no value; write {word} VALUE")
-            value = rest.pop(0)
-        settings.append((key, value))
-    return settings

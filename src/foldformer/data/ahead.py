@@ -21,8 +21,12 @@ class _End:
 def ahead(items: Iterator[T]) -> Iterator[T]:
     """The same items and the same error at the same place, one of them fetched ahead by a thread.
 
-    That hides what is not computing: taking a batch out of the memory of a worker process, which
-    has to answer for it, and planning the batch that the worker makes next.
+    Most of the work of a batch is done in C, which lets other threads run: decoding, resampling and
+    the operations of features. Where processes make the batches, the thread hides the rest: taking
+    one out of the memory of its process, which has to answer for it, and planning the next.
+
+    So up to two items wait to be taken: one here, and one that the thread holds. When the iterator
+    is closed, the thread ends with the item that it is fetching.
     """
     fetched: queue.Queue[tuple[T] | _End] = queue.Queue(maxsize=1)
     unwanted = threading.Event()
@@ -55,4 +59,5 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             raise found.error
     finally:
         unwanted.set()
-        thread.join()
+        if threading.current_thread() is not thread:  # which may collect this as garbage
+            thread.join()

@@ -20,6 +20,9 @@ from foldformer.data.shar import Shar, manifests_in, tar_of, with_audio
 from foldformer.errors import InputError
 from foldformer.spec import nearest
 
+_BLOCK = 60  # seconds
+_EXACT = {".wav", ".flac"}
+
 
 def load_cuts(path: str | os.PathLike[str]) -> CutSet:
     """The cuts of a Lhotse manifest (`.jsonl[.gz]`) or Shar folder, read one by one when needed.
@@ -67,8 +70,10 @@ def read_cuts(path: str | os.PathLike[str]) -> Iterator[Cut]:
     """The cuts of a manifest one after the other, as `load_cuts` gives them.
 
     Raises:
-        InputError: see `load_cuts`; or a line of the manifest is damaged.
+        InputError: see `load_cuts`; or a line of the manifest is damaged, or has the id of one
+            before it.
     """
+    seen: set[str] = set()
     cuts = iter(load_cuts(path))
     for number in itertools.count(1):
         try:
@@ -82,6 +87,12 @@ def read_cuts(path: str | os.PathLike[str]) -> Iterator[Cut]:
                 f"{path}, line {number}: is not a cut ({type(error).__name__}: {error}); "
                 f"the manifest is damaged or incomplete"
             ) from None
+        if cut.id in seen:
+            raise InputError(
+                f"{path}, line {number}: holds the cut {cut.id!r} a second time; expected each id "
+                "once"
+            )
+        seen.add(cut.id)
         yield cut
 
 
@@ -176,6 +187,32 @@ def samples_of(cut: Cut) -> Samples:
     check_rate(cut.sampling_rate, f"cut {cut.id!r}")
     check_samples(mono, cut.sampling_rate, f"cut {cut.id!r}")
     return mono
+
+
+def blocks_of(cut: Cut) -> Iterator[Samples]:
+    """`samples_of` in blocks (N,) of one or two minutes, for constant memory.
+
+    All at once come those of a cut that cannot be read from any place on to the exact sample: one
+    that is mixed or changed when it is read, or whose file is neither WAV nor FLAC.
+
+    Raises:
+        InputError: see `samples_of`; damage is found when it is reached.
+    """
+    number = int(cut.duration // _BLOCK) if _is_plain(cut) else 1
+    if number <= 1:
+        yield samples_of(cut)
+        return
+    for index in range(number):
+        start = index * _BLOCK
+        duration = _BLOCK if index < number - 1 else cut.duration - start
+        yield samples_of(cut.truncate(offset=start, duration=duration, preserve_id=True))
+
+
+def _is_plain(cut: Cut) -> bool:
+    if not isinstance(cut, DataCut) or not cut.has_recording or cut.recording.transforms:
+        return False
+    suffixes = {Path(source.source).suffix.lower() for source in cut.recording.sources}
+    return all(s.type == "file" for s in cut.recording.sources) and suffixes <= _EXACT
 
 
 def _reason(cut: Cut, error: Exception) -> str:

@@ -44,6 +44,10 @@ class TokensSpec(Spec):
     model: Literal["unigram", "bpe"] = "unigram"
     """How SentencePiece chooses its pieces; nothing for characters."""
 
+    folder: str | None = None
+    """A model folder whose tokens are taken as they are, whatever the texts; the other keys say
+    nothing then. For a model that goes on from another one or learns from it."""
+
     def __post_init__(self) -> None:
         if self.vocab_size < 3:
             raise SpecError(
@@ -54,8 +58,11 @@ class TokensSpec(Spec):
         """The tokens of these training texts; the same texts give the same tokens.
 
         Raises:
-            InputError: the texts hold no character, or too few for `vocab_size` pieces.
+            InputError: the texts hold no character, or too few for `vocab_size` pieces; or the
+                tokens of `folder` cannot be read.
         """
+        if self.folder is not None:
+            return Tokens.load(Path(self.folder))
         lines = [line for line in map(normalise, texts) if line]
         if not lines:
             raise InputError("the training texts hold no character; no tokens can be made")

@@ -58,7 +58,8 @@ class DataSpec(Spec):
     """Seconds; longer utterances are left out of training."""
 
     num_workers: int = 0
-    """Processes that prepare batches; 0 prepares them in the training process itself."""
+    """Processes that prepare batches; with 0 a thread of the training process prepares the next one
+    during a step, which keeps up with training on a CPU. A GPU may want several."""
 
     cache_gb: float = 2.0
     """Memory for features without noise, in GiB, so that they need not be computed in every epoch:
@@ -191,7 +192,7 @@ class TrainLoader:
             yield replace(turn[self._rank], position=turn[-1].position)
 
     def _batches(self, plan: Iterable[Place]) -> Iterator[Batch]:
-        """The batches of a plan; its worker processes live as long as it does."""
+        """The batches of a plan, each made in advance; its thread and processes live as long."""
         loader = DataLoader(
             self._dataset,
             sampler=plan,
@@ -200,8 +201,7 @@ class TrainLoader:
             worker_init_fn=_leave_signals,
         )
         try:
-            batches = iter(loader)
-            yield from ahead(batches) if self._spec.num_workers else batches
+            yield from ahead(iter(loader))
         except RuntimeError as error:
             raise worker_error(error) from error
 

@@ -11,7 +11,7 @@ from lhotse.dataset import SimpleCutSampler
 
 from foldformer.data.alignment import word_ends
 from foldformer.data.batches import Batch, Utterances, heard_cuts, manifests_of
-from foldformer.data.cuts import language_of, read_cuts, samples_of, text_of
+from foldformer.data.cuts import blocks_of, language_of, read_cuts, text_of
 from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.pieces import LONGEST, pieces_of
 from foldformer.decode.latency import word_times
@@ -115,7 +115,7 @@ def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
         for cut in read_cuts(path):
             if cut.id in found:
                 raise InputError(
-                    f"{path}: holds the cut {cut.id!r} a second time; expected each id once"
+                    f"{path}: holds the cut {cut.id!r} of another manifest; expected each id once"
                 )
             words = word_ends(cut) or None
             found[cut.id] = _Said(text_of(cut, text), language_of(cut), cut.duration, words)
@@ -156,8 +156,8 @@ def _in_pieces(
     """A long utterance: attention over all of it costs memory with the square of its length."""
     texts: list[str] = []
     emitted: list[float] = []
-    samples, rate = samples_of(cut), round(cut.sampling_rate)
-    for piece in pieces_of([samples], rate, f"cut {cut.id!r}", longest):
+    rate, name = round(cut.sampling_rate), f"cut {cut.id!r}"
+    for piece in pieces_of(blocks_of(cut), rate, name, longest):
         best = recognizer.segment(piece, chunk).transcripts[0]
         texts.append(best.text)
         if chunk is not None:

@@ -57,10 +57,13 @@ class Measure(ABC):
         """Sums (R, M) of counts (N, M) over the resampled test sets of this measure."""
         return resampled(counts, self.replications, self.seed)
 
-    def score(self, counts: Array) -> Score:
+    def value(self, counts: Array) -> float:
         """The figure of utterances with these counts (N, M), N of 1 or more."""
-        value = float(self.values(counts.sum(axis=0, keepdims=True))[0])
-        return Score(value, *middle(self.values(self.resampled(counts))))
+        return float(self.values(counts.sum(axis=0, keepdims=True))[0])
+
+    def score(self, counts: Array) -> Score:
+        """The same with its interval."""
+        return Score(self.value(counts), *middle(self.values(self.resampled(counts))))
 
 
 class ErrorRates(Measure):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from foldformer.data.tokens import Tokens
-from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec, read_export
+from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec, checksum, read_export
 from foldformer.deploy.onnx_file import OnnxFile, read_onnx
 from foldformer.errors import InputError
 
@@ -18,12 +18,16 @@ _LAYOUT = (
 
 _STATES_A_LAYER, _OTHER_STATES = 6, 2
 
+_LARGEST = 2**31 - 1
+"""Number that the runtime reads from metadata: it ends the process for a larger one."""
+
 
 def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
     """What the export in a folder is, and its tokens, after a look into every file.
 
     Raises:
-        InputError: a file is missing, truncated, not readable, or contradicts `export.yaml`.
+        InputError: a file is missing, truncated, not readable, contradicts `export.yaml`, or is not
+            the one that was exported.
     """
     folder = Path(folder)
     spec = read_export(folder)
@@ -44,6 +48,7 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
         _expect(encoder, "its outputs for each frame", graph.outputs[0].shape[-1:], spec.vocab_size)
     else:
         _check_transducer(folder, spec)
+    _check_contents(folder, spec)
     return spec, tokens
 
 
@@ -75,6 +80,17 @@ def _check_transducer(folder: Path, spec: ExportSpec) -> None:
     _expect(joiner, "its outputs for each frame", graph.outputs[0].shape[-1:], spec.vocab_size)
 
 
+def _check_contents(folder: Path, spec: ExportSpec) -> None:
+    """A weight that is damaged is still a number: the runtime would write nonsense with it."""
+    for name in spec.files:
+        found, expected = checksum(folder / name), spec.checksums.get(name)
+        if expected not in (None, found):
+            raise InputError(
+                f"{folder / name}: is damaged, or was changed after the export (its checksum is "
+                f"{found}, expected {expected}); copy it again, or export the model again"
+            )
+
+
 def _check_calls(path: Path, graph: OnnxFile, inputs: int, outputs: int) -> None:
     """A runtime gives inputs by position; older files list weights among them."""
     given = [each for each in graph.inputs if each.name not in graph.weights]
@@ -94,7 +110,10 @@ def _numbers(path: Path, graph: OnnxFile, key: str) -> tuple[int, ...]:
     """
     text = graph.metadata.get(key, "")
     numbers = text.split(",")
-    if not all(number.isascii() and number.isdigit() for number in numbers):
+    digits = len(str(_LARGEST))
+    if not all(
+        n.isascii() and n.isdigit() and len(n) <= digits and int(n) <= _LARGEST for n in numbers
+    ):
         raise _contradiction(path, f"metadata {key}", repr(text) if text else "missing")
     return tuple(map(int, numbers))
 

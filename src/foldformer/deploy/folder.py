@@ -1,5 +1,6 @@
 """An export: a folder with ONNX files, tokens, and `export.yaml`, which says what they want."""
 
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ _FILES = {
     "ctc": ("model.onnx",),
     "transducer": ("encoder.onnx", "decoder.onnx", "joiner.onnx"),
 }
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,8 @@ class ExportSpec(Spec):
     """The same between the runtime, which rounds, and PyTorch with the weights in fp32."""
     products: ProductsSpec | None = None
     """What int8 and int4 made of the products."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """{ONNX file: its CRC-32}; a file that is not named here is taken as it is."""
     source: SourceSpec
     """What it was made of."""
 
@@ -140,6 +144,15 @@ class ExportSpec(Spec):
     def files(self) -> tuple[str, ...]:
         """The ONNX files; the encoder is in the first."""
         return _FILES[self.head]
+
+
+def checksum(path: Path) -> str:
+    """The CRC-32 of a file, 8 hexadecimal digits."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            value = zlib.crc32(block, value)
+    return f"{value:08x}"
 
 
 def is_export(folder: str | Path) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foldformer.data.tokens import Tokens, normalise
-from foldformer.deploy.pieces import piece_scores
 from foldformer.errors import InputError
 
 _SCORE = re.compile(r"(.*\S)\s+:(-?[0-9]+\.?[0-9]*)")
@@ -24,13 +23,8 @@ class Hotwords:
     phrases: tuple[str, ...]
     score: float = 1.5
 
-    def write(self, folder: Path, export: Path, tokens: Tokens) -> tuple[Path, Path]:
-        """Write what the runtime reads: (the phrases, the pieces to cut them into).
-
-        Args:
-            folder: where to.
-            export: the export's folder, where `tokens.model` may be.
-            tokens: of the export.
+    def write(self, folder: Path, tokens: Tokens) -> Path:
+        """Write the file that the runtime reads, into a folder.
 
         Raises:
             InputError: no phrase, or one with letters that the model cannot write.
@@ -38,12 +32,9 @@ class Hotwords:
         lines = [_line(phrase, tokens) for phrase in self.phrases]
         if not lines:
             raise InputError("hotwords: there are none; expected a phrase a line")
-        phrases, vocabulary = folder / "hotwords.txt", folder / "bpe.vocab"
-        phrases.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        scores = piece_scores(export / "tokens.model", tokens)
-        text = "".join(f"{piece}\t{score}\n" for piece, score in scores.items())
-        vocabulary.write_text(text, encoding="utf-8")
-        return phrases, vocabulary
+        path = folder / "hotwords.txt"
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
 
 
 def read_hotwords(path: Path, score: float) -> Hotwords:

@@ -1,5 +1,8 @@
 """Exports in sherpa-onnx: the one place that imports it."""
 
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +14,7 @@ from foldformer.data.pieces import LONGEST
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
 from foldformer.deploy.hotwords import Hotwords
+from foldformer.deploy.pieces import find_vocabulary
 from foldformer.errors import InputError, MissingExtraError, SpecError
 
 
@@ -116,19 +120,44 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
         if error.name != "sherpa_onnx":
             raise
         raise MissingExtraError("sherpa-onnx", "device") from None
+    if not set(spec.files) <= set(spec.checksums):
+        try_apart(folder, how)
     make = getattr(getattr(sherpa_onnx, how.kind), how.maker)
     with tempfile.TemporaryDirectory() as beside:
         hotwords: dict[str, Any] = {}
         if decoding.hotwords is not None:
-            phrases, vocabulary = decoding.hotwords.write(Path(beside), folder, tokens)
             hotwords = {
-                "hotwords_file": str(phrases),
+                "hotwords_file": str(decoding.hotwords.write(Path(beside), tokens)),
                 "hotwords_score": decoding.hotwords.score,
                 "modeling_unit": "bpe",
-                "bpe_vocab": str(vocabulary),
+                "bpe_vocab": str(find_vocabulary(folder, tokens)),
             }
         with refusals(folder):
             return make(**how.options, **hotwords)
+
+
+_TRIAL = """
+import json, sys
+import sherpa_onnx
+kind, maker, options = json.loads(sys.argv[1])
+getattr(getattr(sherpa_onnx, kind), maker)(**options)
+"""
+
+
+def try_apart(folder: Path, how: Opening) -> None:
+    """Open an export in a process of its own: what nobody vouches for may make sherpa-onnx end it.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    words = json.dumps([how.kind, how.maker, how.options])
+    ran = subprocess.run(
+        [sys.executable, "-c", _TRIAL, words], capture_output=True, text=True, errors="replace"
+    )
+    if ran.returncode:
+        said = ran.stderr.strip() or f"its process ended with {ran.returncode}"
+        reason = said.splitlines()[-1]
+        raise InputError(f"{folder}: sherpa-onnx cannot open it ({reason}); export the model again")
 
 
 @contextmanager

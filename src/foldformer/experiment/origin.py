@@ -20,7 +20,7 @@ _PACKAGES = (
     "sacrebleu",
     "sentencepiece",
 )
-_NO_MATTER = ("cli", "compress", "deploy", "experiment", "measure", "report")
+_NO_MATTER = ("card.py", "cli", "compress", "deploy", "experiment", "measure", "report")
 """Parts of the package that no weight and no score of a training depends on."""
 
 

@@ -1,6 +1,7 @@
 """The results of an experiment: JSON lines that are appended whole, counts of utterances beside."""
 
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -202,6 +203,4 @@ def _append(path: Path, data: Mapping[str, object]) -> None:
 
 def digest_of(ids: Iterable[str]) -> str:
     """What stands for the utterances of a set."""
-    import hashlib
-
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]

@@ -11,15 +11,22 @@ from foldformer.nn.linears import Linear
 BLOCK = 32
 """Inputs that share a scale at 4 bits."""
 
-_RESIDUALS = {"down": "low rank", "up": "low rank", "diagonal": "diagonal", "bias": "other"}
+_ROLES = {
+    "down": "low rank",
+    "up": "low rank",
+    "basis": "low rank",
+    "coefficients": "low rank",
+    "diagonal": "diagonal",
+    "bias": "other",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
     """Numbers, and the bytes that they take in a file.
 
-    Quantised (`int8`, `int4`), the matrices have 8 or 4 bits an entry: those of linear maps, both
-    low-rank factors among them, convolutions and embeddings. Each output channel has one fp16 scale
+    Quantised (`int8`, `int4`), the matrices have 8 or 4 bits an entry: those of linear maps, their
+    factors among them, convolutions and embeddings. Each output channel has one fp16 scale
     at 8 bits, and one for every block of 32 inputs at 4 bits. All else has fp16: biases, norms,
     diagonals.
     """
@@ -74,7 +81,7 @@ def sizes(module: nn.Module) -> Iterator[tuple[str, Size]]:
         for name, parameter in part.named_parameters(recurse=False):
             shape = parameter.shape
             if isinstance(part, Linear):
-                role = _RESIDUALS.get(name, "weights")
+                role = _ROLES.get(name, "weights")
                 if role in ("weights", "low rank"):  # stored (..., in, out)
                     yield role, matrix_size(shape[-2], parameter.numel() // shape[-2])
                 else:

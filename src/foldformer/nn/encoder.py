@@ -1,5 +1,6 @@
 """The encoder: subsampling, layers in depth, final norm; whole utterances or chunks of a stream."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -55,6 +56,7 @@ class Encoder(nn.Module):
         lengths: Tensor,
         chunk: int | None = None,
         left_context: int | None = None,
+        after: Callable[[Tensor], object] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode whole utterances.
 
@@ -64,6 +66,8 @@ class Encoder(nn.Module):
             chunk: None for the full context, or the encoder frames (40 ms) a chunk: then a frame
                 sees its own chunk and `left_context` frames before it, as in a stream.
             left_context: encoder frames; the encoder's own unless given.
+            after: is told the frames (B, T // 4, D) after each use, in order of depth, before the
+                final norm; those of padding mean nothing.
 
         Returns:
             Encoder frames (B, T // 4, D), zero where there is padding, and their lengths (B,).
@@ -81,7 +85,7 @@ class Encoder(nn.Module):
         lengths = torch.div(lengths, FACTOR, rounding_mode="floor")
         left_context = self.left_context if left_context is None else left_context
         mask = utterance_mask(lengths, x.shape[1], chunk, left_context)
-        x = self.norm(self.depth(x, mask))
+        x = self.norm(self.depth(x, mask, after))
         return x * mask.valid[:, :, None], lengths
 
     def init_state(self, batch: int = 1, left_context: int | None = None) -> State:

@@ -24,7 +24,7 @@ def check_report(found: Checked) -> str:
     if found.tokens is not None:
         lines.append(f"tokens: {found.tokens.vocab_size} {found.tokens.kind}")
     if found.memory is not None:
-        lines += [f"batches in an epoch: {found.batches}", *_memory(found.memory, found.available)]
+        lines += [f"batches in an epoch: {found.batches}", *_memory(found, found.memory)]
     errors = found.all_errors
     for error in errors[:_MOST]:
         lines += _wrapped(f"error: {error}", "  ")
@@ -81,20 +81,25 @@ def _left_out(manifest: CheckedManifest) -> list[str]:
     return lines
 
 
-def _memory(memory: Memory, available: int) -> list[str]:
+def _memory(found: Checked, memory: Memory) -> list[str]:
     shape = memory.largest
     rows = {
         "weights": memory.weights,
         "gradients": memory.gradients,
         "optimiser": memory.optimiser,
         "moving average": memory.average,
+        "gradients that are sent": memory.buffers,
+        "shares put together": memory.gathered,
+        "teacher": memory.teacher,
         f"activations ({shape.batch} x {shape.frames / 100:.1f} s)": memory.activations,
         "features kept": memory.cache,
         "together": memory.total,
+        f"{found.sharing} processes": memory.total * (found.sharing if found.sharing > 1 else 0),
+        "the machine has": found.available,
     }
-    lines = ["memory in MiB, beside that of Python and its libraries:"]
-    lines += [f"  {name:32}{size / 2**20:10.1f}" for name, size in rows.items() if size]
-    return [*lines, f"  {'the machine has':32}{available / 2**20:10.1f}"] if available else lines
+    each = f"of each process of {found.processes} " if found.processes > 1 else ""
+    lines = [f"memory {each}in MiB, beside that of Python and its libraries:"]
+    return lines + [f"  {name:32}{size / 2**20:10.1f}" for name, size in rows.items() if size]
 
 
 def _wrapped(text: str, indent: str | int = 4) -> list[str]:

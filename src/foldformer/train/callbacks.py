@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
 from foldformer.data.training import TrainLoader
-from foldformer.decode.score import score_text, score_translation
+from foldformer.decode.score import figures
 from foldformer.train.group import ALONE, Group
 from foldformer.train.module import TrainingModule, Validated
 
@@ -205,11 +205,8 @@ class ModelFolder(Callback):
     def _metrics(self, seen: list[Validated], step: int) -> dict[str, float]:
         references, hypotheses = [v.reference for v in seen], [v.hypothesis for v in seen]
         loss = sum(v.loss for v in seen) / max(1, sum(v.num_tokens for v in seen))
-        metrics = {"step": float(step), "loss": loss}
-        if self._translation:
-            return metrics | {"bleu": float(score_translation(references, hypotheses).bleu.value)}
-        scored = score_text(references, hypotheses)
-        return metrics | {"wer": scored.words.percent, "cer": scored.characters.percent}
+        names = ["bleu"] if self._translation else ["wer", "cer"]
+        return {"step": float(step), "loss": loss} | figures(names, references, hypotheses)
 
     def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
         return metrics["wer"] if "wer" in metrics else -metrics["bleu"], metrics["loss"]

@@ -1,19 +1,15 @@
 """The model card: README.md of a model folder, with front matter as the hub reads it."""
 
-import platform
 import re
 import shlex
 import zlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from foldformer.card import front_matter, made_with, summary, usage
 from foldformer.checkpoint import ModelConfig, complete_files
 from foldformer.data.batches import manifests_of
-from foldformer.data.durations import shown
 from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.train.config import TrainConfig
@@ -24,57 +20,36 @@ _HEADING = "## Evaluation"
 
 
 def model_card(
-    model: Model, about: ModelConfig, config: TrainConfig, metrics: dict[str, float]
+    model: Model,
+    about: ModelConfig,
+    config: TrainConfig,
+    metrics: dict[str, float],
+    origin: str = "",
 ) -> str:
-    """The card in Markdown: what the model does, its size, its data, how it scored and is used."""
+    """The card in Markdown: what the model does, its size, its data, how it scored and is used.
+
+    Args:
+        model: what was trained.
+        about: what its folder says.
+        config: how it was trained.
+        metrics: scores of its validation.
+        origin: a section on what it was made of, if it was not trained from nothing.
+    """
     sources = {
         "training": [source_of(path) for path in manifests_of(config.data.train)],
         "validation": [source_of(path) for path in manifests_of(config.data.valid)],
     }
     parts = [
-        _front_matter(about, metrics),
-        _summary(model, about),
+        front_matter(about, metrics),
+        summary(model, about),
+        *([origin] if origin else []),
         _data(sources),
         _validation(config, metrics),
-        _use(about, config),
+        usage(about, config.output),
         _limits(about, sources["training"]),
-        f"Made with foldformer {version('foldformer')}, PyTorch {version('torch')}, "
-        f"Python {platform.python_version()}.\n",
+        made_with(),
     ]
     return "\n".join(parts)
-
-
-def _front_matter(about: ModelConfig, metrics: Mapping[str, float]) -> str:
-    recognises = about.text == "text"
-    data = {
-        "license": "unknown",
-        "language": list(about.languages),
-        "library_name": "foldformer",
-        "pipeline_tag": "automatic-speech-recognition" if recognises else "translation",
-        "tags": ["foldformer", "speech", "recognition" if recognises else "speech-translation"],
-        "metrics": [name for name in metrics if name in ("wer", "cer", "bleu", "chrf")],
-    }
-    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---\n"
-
-
-def _summary(model: Model, about: ModelConfig) -> str:
-    parameters = sum(p.numel() for p in model.parameters())
-    encoder = about.model.encoder
-    uses = encoder.uses if isinstance(encoder.uses, int) else list(encoder.uses)
-    task = "Speech recognition" if about.text == "text" else f"Speech translation (`{about.text}`)"
-    chunks = ", ".join(shown(chunk) for chunk in about.chunks)
-    streams = f"in chunks of {chunks}" if chunks else "not trained for"
-    return f"""# {task}, {", ".join(about.languages) or "language not stated"}
-
-A foldformer model: {encoder.num_layers} layers of width \
-{encoder.d_model}, each set of weights used {uses} times.
-
-- parameters: {parameters:,}, or {4 * parameters / 1e6:.1f} MB in fp32
-- heads: {", ".join(model.heads)}
-- tokens: {about.model.vocab_size}
-- streams: {streams}
-- writes: `{about.text}` of the training data, in lower case
-"""
 
 
 def _data(sources: Mapping[str, Sequence[Source]]) -> str:
@@ -110,15 +85,6 @@ without case and punctuation; the loss is in nats a token.
 {rows}
 
     {shlex.join(command)}
-"""
-
-
-def _use(about: ModelConfig, config: TrainConfig) -> str:
-    command = f"foldformer transcribe {shlex.quote(config.output)} RECORDING.wav"
-    chunk = f"\n    {command} --chunk {shown(about.chunks[0])}" if about.chunks else ""
-    return f"""## Use
-
-    {command}{chunk}
 """
 
 

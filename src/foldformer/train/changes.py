@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from foldformer.checkpoint import CONFIG, WEIGHTS
 from foldformer.data.batches import manifests_of
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import from_dict, read_yaml, to_dict, write_yaml
@@ -28,7 +29,7 @@ _FIXED = ("data.text", "tokens", "model", "training.accumulate")
 
 
 def write_origin(folder: Path, config: TrainConfig) -> None:
-    """Note what a run is made of: its configuration, and what its manifests say."""
+    """Note what a run is made of: its configuration, what its manifests say, and its teacher."""
     write_yaml(folder / _CONFIG, config)
     (folder / _MANIFESTS).write_text(json.dumps(_fingerprints(config), indent=1), encoding="utf-8")
 
@@ -97,11 +98,14 @@ def _shown(value: object) -> str:
 
 
 def _fingerprints(config: TrainConfig) -> dict[str, str]:
-    """{path: SHA-256 of what the manifest says}, packed or not."""
+    """{path: SHA-256 of what the manifest says}, packed or not, and of the teacher's files."""
     data = config.data
     paths = [*manifests_of(data.train), *manifests_of(data.valid)]
     if data.augmentation is not None and data.augmentation.noise is not None:
         paths.append(data.augmentation.noise)
+    if config.training.distillation is not None:
+        teacher = config.training.distillation.teacher
+        paths += [f"{teacher}/{name}" for name in (CONFIG, WEIGHTS)]
     return {path: digest for path in paths if (digest := _digest(Path(path)))}
 
 

@@ -25,8 +25,9 @@ from foldformer.data.training import DataSpec, TrainLoader, selection_of
 from foldformer.errors import FoldformerError
 from foldformer.train.changes import check_same
 from foldformer.train.config import TrainConfig
-from foldformer.train.memory import TIMES_WEIGHTS, Memory, Shape, memory_of, weight_bytes
-from foldformer.train.run import initialise
+from foldformer.train.distillation import distillation_of
+from foldformer.train.memory import TIMES_WEIGHTS, Memory, Shape, Split, memory_of, weight_bytes
+from foldformer.train.run import check_strategy, initialise
 from foldformer.train.state import LAST, STATE, check_checkpoint, check_writable
 
 Progress = Callable[[float, float], object]
@@ -43,6 +44,10 @@ class Checked:
     train: list[CheckedManifest] = field(default_factory=list)
     valid: list[CheckedManifest] = field(default_factory=list)
     memory: Memory | None = None
+    processes: int = 1
+    """That train together, on all machines."""
+    sharing: int = 1
+    """Processes that share what is available: those of this machine, where it has no GPUs."""
     available: int = 0
     """Bytes of the device that training would use."""
     batches: int = 0
@@ -54,17 +59,32 @@ class Checked:
         return self.errors + [e for each in self.train + self.valid for e in each.errors]
 
 
-def check(config: TrainConfig, progress: Progress, *, accept_changes: bool = False) -> Checked:
+def check(
+    config: TrainConfig,
+    progress: Progress,
+    *,
+    accept_changes: bool = False,
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: str = "ddp",
+) -> Checked:
     """Read all that the training would read, to the last sample; nothing is written.
 
     Args:
         config: the training.
         progress: is told how far the audio has been decoded.
         accept_changes: as for `train`.
+        devices: of each machine.
+        nodes: number of machines.
+        strategy: as for `train`.
     """
-    found = Checked()
+    sharing = 1 if torch.cuda.is_available() else devices
+    found = Checked(processes=devices * nodes, sharing=sharing)
+    split = Split(found.processes, strategy == "fsdp" and found.processes > 1)
     state = Path(config.output) / STATE
     going_on = (state / LAST).exists()
+    with _noted(found):
+        check_strategy(config, strategy)
     with _noted(found):
         check_writable(Path(config.output))
     with _noted(found):
@@ -80,7 +100,7 @@ def check(config: TrainConfig, progress: Progress, *, accept_changes: bool = Fal
         _check_data(found, config.data, found.tokens, progress)
         if not found.all_errors:
             with _noted(found):
-                _check_model(found, config, found.tokens)
+                _check_model(found, config, found.tokens, split)
     return found
 
 
@@ -116,9 +136,10 @@ def _check_data(found: Checked, spec: DataSpec, tokens: Tokens, progress: Progre
             check_audio(each, lambda seconds: progress(seconds, total))
 
 
-def _check_model(found: Checked, config: TrainConfig, tokens: Tokens) -> None:
+def _check_model(found: Checked, config: TrainConfig, tokens: Tokens, split: Split) -> None:
     found.available = _available()
-    least = TIMES_WEIGHTS * weight_bytes(config.model)
+    shares = split.devices if split.sharded else 1
+    least = TIMES_WEIGHTS * weight_bytes(config.model) // shares * found.sharing
     if least > found.available > 0:  # not even built: the system might end the process for it
         found.errors.append(
             f"weights, gradients and optimiser take {least / 2**30:.1f} GiB of memory, and there "
@@ -129,12 +150,16 @@ def _check_model(found: Checked, config: TrainConfig, tokens: Tokens) -> None:
         model = config.model.build()
     if config.training.initialise_from:
         initialise(model, Path(config.training.initialise_from))
+    teaching = distillation_of(config, model, tokens)
     shapes = list(_shapes(config, tokens, found.train))
     found.batches = len(shapes)
-    found.memory = memory_of(model, config.training, shapes, _cache(config.data, found.train))
-    if found.memory.total > found.available > 0:
+    cache = _cache(config.data, found.train)
+    found.memory = memory_of(model, config.training, shapes, cache, split, teaching)
+    needed = found.sharing * found.memory.total
+    if needed > found.available > 0:
+        where = f" for {found.sharing} processes" if found.sharing > 1 else ""
         found.errors.append(
-            f"the training takes about {found.memory.total / 2**30:.1f} GiB of memory, and there "
+            f"the training takes about {needed / 2**30:.1f} GiB of memory{where}, and there "
             f"are {found.available / 2**30:.1f}; lower data.max_duration or data.cache_gb"
         )
 

@@ -31,6 +31,32 @@ class QuantizationNoiseSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationSpec(Spec):
+    """Learns what a trained model computes, its teacher, beside what the data say."""
+
+    teacher: str
+    """A model folder with the same tokens, which hears the same features."""
+    hidden: float = 1.0
+    """Weight of the relative squared error of the frames after each use of a layer; a teacher of
+    another depth is compared at evenly spaced places."""
+    output: float = 1.0
+    """Weight of the divergence from the teacher's probabilities of what comes next."""
+    data: float = 0.5
+    """Weight of the ordinary loss."""
+    temperature: float = 1.0
+    """More than 1 shows more of what the teacher takes for less likely."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "output", "data"):
+            if not getattr(self, name) >= 0:
+                raise SpecError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+        if not self.hidden + self.output + self.data > 0:
+            raise SpecError("hidden, output and data: all are 0, so nothing would be learnt")
+        if not self.temperature > 0:
+            raise SpecError(f"temperature: expected more than 0, got {self.temperature}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSpec(Spec):
     """How the weights are found."""
 
@@ -64,6 +90,8 @@ class TrainingSpec(Spec):
     whose weights have the same shapes, and the other heads start anew."""
     quantization_noise: QuantizationNoiseSpec | None = None
     """Rounding of some weights in each step, for a model that is to be exported in int8 or int4."""
+    distillation: DistillationSpec | None = None
+    """A trained model to learn from."""
     activation_checkpointing: bool = False
     """Whether each use of a layer is computed again in the backward pass: less memory, more time.
     The gradients stay the same."""

@@ -129,17 +129,19 @@ def joined(place: Place | None, say: Callable[[str], object] = say_error) -> Ite
     if place is None:
         yield ALONE
         return
-    torch_device(place)
-    store = _meet(place)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(
-        backend, store=store, rank=place.rank, world_size=place.size, timeout=_SLOWEST
-    )
-    store = PrefixStore(f"watch/{place.attempt}", store_at(place.address, place.port))
-    watch = Watch(place, store, say)
-    dist.barrier()  # all have begun to be heard
+    met, heard = _arrived(place)
+    watch = Watch(place, heard, say)
     watch.start()
     try:
+        torch_device(place)
+        _wait_for_all(place, met)
+        watch.expect()
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(
+            backend, store=met, rank=place.rank, world_size=place.size, timeout=_SLOWEST
+        )
+        dist.barrier()
+        watch.excuse()
         yield Group(place.rank, place.size, place.local_rank == 0, watch)
         dist.barrier()
     except Exception as error:
@@ -182,27 +184,38 @@ def store_at(address: str, port: int, *, host: bool = False) -> "dist.TCPStore":
     )
 
 
-def _meet(place: Place) -> Store:
+def _arrived(place: Place) -> tuple[Store, Store]:
+    """Connections to where all meet: one to wait at, and one to be heard through meanwhile."""
     try:
         host = place.rank == 0 and not place.hosted
         store = store_at(place.address, place.port, host=host)
         met = PrefixStore(f"group/{place.attempt}", store)
         already = met.add(f"here/{place.rank}", 1) > 1
-        if not already:
-            met.wait([f"here/{rank}" for rank in range(place.size)], ARRIVAL)
+        heard = PrefixStore(f"watch/{place.attempt}", store_at(place.address, place.port))
     except (dist.DistError, RuntimeError) as error:
-        minutes = ARRIVAL.total_seconds() / 60
-        raise InputError(
-            f"the {place.size} training processes have not all come to "
-            f"{place.address}:{place.port} in {minutes:g} minutes ({' '.join(str(error).split())})"
-        ) from None
+        raise _missing(place, error) from None
     if already:
         raise InputError(
             f"at {place.address}:{place.port} there is a process {place.rank + 1} of {place.size} "
             "already: an earlier start has not ended yet, or another training meets there too; "
             "wait for its end, or set another MASTER_PORT"
         )
-    return met
+    return met, heard
+
+
+def _wait_for_all(place: Place, met: Store) -> None:
+    try:
+        met.wait([f"here/{rank}" for rank in range(place.size)], ARRIVAL)
+    except dist.DistStoreError as error:  # a broken connection is another one
+        raise _missing(place, error) from None
+
+
+def _missing(place: Place, error: Exception) -> InputError:
+    minutes = ARRIVAL.total_seconds() / 60
+    return InputError(
+        f"the {place.size} training processes have not all come to "
+        f"{place.address}:{place.port} in {minutes:g} minutes ({' '.join(str(error).split())})"
+    )
 
 
 def _is_broken(error: Exception) -> bool:

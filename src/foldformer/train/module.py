@@ -14,6 +14,7 @@ from foldformer.decode.choose import choose_search
 from foldformer.decode.recognizer import decode_batch
 from foldformer.model import Model
 from foldformer.train.config import TrainConfig
+from foldformer.train.distillation import Distillation, losses_of
 from foldformer.train.group import ALONE, Group
 from foldformer.train.schedule import make_optimizer
 
@@ -37,6 +38,7 @@ class TrainingModule(L.LightningModule):
         config: how it is trained.
         group: the processes that train it, each with batches of its own.
         sharded: whether each of them has a share of the weights alone.
+        distillation: the loss in place of the model's own, where there is a teacher.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class TrainingModule(L.LightningModule):
         config: TrainConfig,
         group: Group = ALONE,
         sharded: bool = False,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -53,6 +56,7 @@ class TrainingModule(L.LightningModule):
         self.config = config
         self.group = group
         self.sharded = sharded
+        self.distillation = distillation
         self.search = choose_search(model)
         self.validated: dict[int, list[Validated]] = {}
         """What this process has validated: {number of the batch: its utterances}."""
@@ -71,7 +75,7 @@ class TrainingModule(L.LightningModule):
         if index == 0:
             self.parts = []
         self._seed(index)
-        losses = self._losses(batch, self.draw_chunk())
+        losses = losses_of(self.model, batch, self.draw_chunk(), self.distillation)
         self.parts.append((batch, losses.detach()))
         self.audio_seconds += batch.audio_seconds
         return losses.sum() * batches / max(1, batch.step_tokens)
@@ -108,7 +112,7 @@ class TrainingModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses and greedy transcripts with the full context."""
-        losses = self._losses(batch, None)
+        losses = losses_of(self.model, batch, None)
         found = decode_batch(self.model, self.search, batch.features, batch.feature_lengths, None)
         rows = self.validated[batch.position[1]] = []
         for row, (text, hypotheses) in enumerate(zip(batch.texts, found, strict=True)):
@@ -123,12 +127,6 @@ class TrainingModule(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-    def _losses(self, batch: Batch, chunk: int | None) -> Tensor:
-        losses: Tensor = self.model(
-            batch.features, batch.feature_lengths, batch.targets, batch.target_lengths, chunk
-        )
-        return losses
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

@@ -31,6 +31,7 @@ from foldformer.train.card import model_card
 from foldformer.train.changes import check_same, write_origin
 from foldformer.train.config import TrainConfig, TrainingSpec
 from foldformer.train.curve import Curve
+from foldformer.train.distillation import distillation_of
 from foldformer.train.finite import FiniteSteps
 from foldformer.train.group import Group, joined
 from foldformer.train.keeping import StateKeeper
@@ -69,6 +70,7 @@ def train(
     skip_bad_batches: int = 0,
     place: Place | None = None,
     strategy: str = "ddp",
+    origin: str = "",
     say: Callable[[str], object] = say_error,
 ) -> Trained:
     """Train what the configuration says, going on where an earlier run of it was stopped.
@@ -81,6 +83,7 @@ def train(
         place: which of the processes of a training on several devices this is, each of which calls
             this function; see `foldformer.train.launch`. One alone unless given.
         strategy: how several devices hold the model: `ddp`, each a copy; or `fsdp`, each a share.
+        origin: a section of the model card on what the model was made of.
         say: is told the reason if this process is ended while it waits for another one.
 
     Returns:
@@ -91,16 +94,32 @@ def train(
         InputError: data cannot be read, or the folder cannot be written; or another process has
             ended.
     """
-    if strategy == "fsdp" and config.training.quantization_noise is not None:
-        raise SpecError(
-            "training.quantization_noise: rounds whole matrices, and with --strategy fsdp no "
-            "process holds one; take --strategy ddp"
-        )
+    check_strategy(config, strategy)
     keep_freed_memory()
     with _lightning_quiet(), joined(place, say) as group, ExitStack() as held:
         if not group.leads:
             logging.getLogger("foldformer").setLevel(logging.ERROR)
-        return _train(config, accept_changes, skip_bad_batches, place, strategy, group, held)
+        return _train(
+            config, accept_changes, skip_bad_batches, place, strategy, origin, group, held
+        )
+
+
+def check_strategy(config: TrainConfig, strategy: str) -> None:
+    """Refuse what cannot be trained in this way.
+
+    Raises:
+        SpecError: whole matrices are asked for, and each process would have a share of them.
+    """
+    whole = {
+        "quantization_noise": "rounds whole matrices",
+        "distillation": "calls the parts of a whole model one by one",
+    }
+    for key, does in whole.items():
+        if strategy == "fsdp" and getattr(config.training, key) is not None:
+            raise SpecError(
+                f"training.{key}: {does}, and with --strategy fsdp no process holds one; take "
+                "--strategy ddp"
+            )
 
 
 def _train(
@@ -109,6 +128,7 @@ def _train(
     skip_bad_batches: int,
     place: Place | None,
     strategy: str,
+    origin: str,
     group: Group,
     held: ExitStack,
 ) -> Trained:
@@ -131,8 +151,9 @@ def _train(
     model = _model(config, group)
     sharded = group.size > 1 and strategy == "fsdp"
     languages = group.first(lambda: languages_in(manifests_of(data.train)))
-    saver = _Saver(folder, model, tokens, config, languages, group, sharded)
-    module = TrainingModule(model, tokens, config, group, sharded)
+    saver = _Saver(folder, model, tokens, config, languages, origin, group, sharded)
+    teaching = distillation_of(config, model, tokens)
+    module = TrainingModule(model, tokens, config, group, sharded, teaching)
     # Whatever a user can have done wrong has been found by now; only then is anything written.
     spec = config.training
     keeper = ModelFolder(saver, data.text != "text", spec.validate_every)
@@ -159,7 +180,7 @@ def _train(
     num_valid = -group.largest(-len(valid.sampler.places))  # the smallest
     every = spec.save_every or spec.validate_every
     callbacks.append(StateKeeper(state / LAST, every, group, num_valid))
-    trainer = _trainer(spec, state, callbacks, place, strategy_of(strategy, model))
+    trainer = _trainer(spec, state, callbacks, place, strategy_of(strategy, model, spec))
     group.expect()
     _fit(trainer, module, Steps(loader, spec.accumulate, group), valid, keeper, going_on)
     assert keeper.best is not None, "the last step is always validated"
@@ -265,6 +286,7 @@ class _Saver:
     tokens: Tokens
     config: TrainConfig
     languages: tuple[str, ...]
+    origin: str
     group: Group
     sharded: bool
 
@@ -281,7 +303,7 @@ class _Saver:
         with complete_files(self.folder) as beside:
             save_model(beside, model, about)
             self.tokens.save(beside)
-            card = model_card(model, about, self.config, metrics)
+            card = model_card(model, about, self.config, metrics, self.origin)
             (beside / "README.md").write_text(card, encoding="utf-8")
         write_best(self.folder / STATE, metrics)
 

@@ -10,6 +10,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.pytorch.strategies import DDPStrategy
 
 from foldformer.model import Model
+from foldformer.train.config import TrainingSpec
 from foldformer.train.module import TrainingModule
 from foldformer.train.place import Place
 
@@ -64,14 +65,16 @@ class Placed(ClusterEnvironment):
         return self._place.node
 
 
-def strategy_of(name: str, model: Model) -> DDPStrategy:
+def strategy_of(name: str, model: Model, spec: TrainingSpec) -> DDPStrategy:
     """The strategy called `ddp` or `fsdp`."""
     if name == "fsdp":
         return Sharded()
+    teaching = spec.distillation
     return DDPStrategy(
         broadcast_buffers=False,  # the statistics of features, which never change
-        # A head without a weight has no gradient.
-        find_unused_parameters=any(not head.weight for head in model.spec.heads),
+        # A head without a weight has no gradient, nor has any that a distillation leaves out.
+        find_unused_parameters=any(not head.weight for head in model.spec.heads)
+        or (teaching is not None and not teaching.output + teaching.data),
     )
 
 

@@ -41,21 +41,24 @@ class Watch:
         self._peers = range(1, place.size) if place.rank == 0 else range(1)
         self._heard: dict[int, tuple[bytes, float]] = {}
         self._failed = ""
-        self._expects = False
+        self._expects = True
         self._ended = threading.Event()
         self._beat(0)
 
     def start(self) -> None:
-        """Begin, when all have a watch."""
-        self._heard = dict.fromkeys(self._peers, (b"", time.monotonic()))
+        """Begin, when this process has arrived: whoever has been heard may not fall silent."""
         for work in (self._talk, self._judge):
             threading.Thread(target=work, daemon=True).start()
 
     def expect(self) -> None:
-        """From now on nobody may be silent; before, reading texts may take all of a process."""
+        """All are there and at work: from now on nobody may be silent."""
         now = time.monotonic()
-        self._heard = {peer: (beat, now) for peer, (beat, _) in self._heard.items()}
+        self._heard = {peer: (self._heard.get(peer, (b"", now))[0], now) for peer in self._peers}
         self._expects = True
+
+    def excuse(self) -> None:
+        """Until all are expected again, they may be silent: reading texts may take all of one."""
+        self._expects = False
 
     def stop(self) -> None:
         """End, since this process does."""
@@ -90,12 +93,14 @@ class Watch:
                 self._beat(count)
                 if self._store.check([_FAILED]):
                     self._failed = self._store.get(_FAILED).decode()
-                beats = self._store.multi_get([str(peer) for peer in self._peers])
+                # To ask for what is not there would be to wait for it.
+                here = [peer for peer in self._peers if self._store.check([str(peer)])]
+                beats = self._store.multi_get([str(peer) for peer in here])
             except RuntimeError:  # whoever does not come back is found by the other thread
                 continue
             now = time.monotonic()
-            for peer, beat in zip(self._peers, beats, strict=True):
-                if beat != self._heard[peer][0]:
+            for peer, beat in zip(here, beats, strict=True):
+                if peer not in self._heard or beat != self._heard[peer][0]:
                     self._heard[peer] = beat, now
 
     def _judge(self) -> None:
@@ -111,7 +116,8 @@ class Watch:
         if self._failed:
             return self._failed
         now = time.monotonic()
-        silent = [rank + 1 for rank, (_, heard) in self._heard.items() if now - heard > LOST]
+        heard = sorted(self._heard.copy().items())
+        silent = [rank + 1 for rank, (_, when) in heard if now - when > LOST]
         if not silent or not self._expects:
             return ""
         names = ", ".join(map(str, silent))

@@ -1,5 +1,6 @@
 """Making an export: what is checked, and that nothing is left where something is wrong."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from foldformer.deploy.export.precision import to_fp16
 from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.export.untrained import untrained
 from foldformer.deploy.folder import read_export
+from foldformer.deploy.pieces import find_vocabulary
 from foldformer.errors import InputError, SpecError
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
@@ -58,15 +60,20 @@ def test_what_lies_in_the_folder(exported, model: Model, tokens: Tokens) -> None
     assert Tokens.load(folder).symbols == tokens.symbols
     assert (folder / "provider.cfg").read_text() == "EnableCpuMemArena=0\nEnableMemPattern=0\n"
     assert yaml.safe_load((folder / "model.yaml").read_text())["languages"] == ["xx"]
+    assert spec.checksums == {
+        "model.onnx": f"{zlib.crc32((folder / 'model.onnx').read_bytes()):08x}"
+    }
     card = (folder / "README.md").read_text()
     assert f"{(folder / 'model.onnx').stat().st_size:,}" in card
     assert "in chunks of 160ms, remembering 400ms" in card
     compile(card.split("```python\n")[1].split("```")[0], "README.md", "exec")
 
 
-def test_files_are_not_much_larger_than_their_weights(exported) -> None:
+def test_a_transducer(exported, tokens: Tokens) -> None:
+    """It can take phrases; and there is little in its files but weights."""
     folder = exported("transducer", streaming=False)
     spec = read_export(folder)
+    assert find_vocabulary(folder, tokens) == folder / "bpe.vocab"
     total = sum((folder / name).stat().st_size for name in spec.files)
     assert total < spec.weight_bytes + 12000 * 3
 
@@ -171,6 +178,8 @@ def test_a_head_that_the_runtime_has_no_place_for() -> None:
     class Other(Head):
         def loss(self, *_: torch.Tensor) -> torch.Tensor:
             raise NotImplementedError
+
+        outputs = loss
 
     with pytest.raises(SpecError, match="sherpa-onnx has no place for a Other"):
         check_head(Other())

@@ -35,7 +35,9 @@ from foldformer.deploy.folder import (
     ProductsSpec,
     SourceSpec,
     StreamSpec,
+    checksum,
 )
+from foldformer.deploy.pieces import write_vocabulary
 from foldformer.errors import InputError, SpecError
 from foldformer.model import Model
 from foldformer.nn.quantise import shared_weights
@@ -96,7 +98,7 @@ def export(
     Raises:
         SpecError: the model has no such head, the runtime has no place for the model, or the
             files are not what they have to be.
-        InputError: the folder is not empty, or cannot be written.
+        InputError: the folder is not empty, or cannot be written, or a weight is not finite.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; choose a new folder with --output")
@@ -107,10 +109,11 @@ def export(
             f"subsampling.num_mels: sherpa-onnx makes {NUM_MELS} features, and the model takes "
             f"{model.encoder.subsampling.mean.numel()}"
         )
+    state = _weights(model, head)
+    _check_finite(state)
     parts = _parts(model, head, stream)
     graphs = {file: part.graph() for file, part in parts.items()}
     products = _in_precision(graphs.values(), precision, shared_weights(model))
-    state = _weights(model, head)
     stored = stored_state([graph.graph for graph in graphs.values()], state)
     references = _parts(_with_state(model, stored), head, stream)
     fresh = not folder.exists()
@@ -135,6 +138,7 @@ def export(
                 onnxruntime=_ONNXRUNTIME[precision],
                 weight_bytes=weight_bytes,
                 products=products,
+                checksums={path.name: checksum(path) for path in paths},
                 difference=float(f"{difference:.1e}"),
                 difference_fp32=None if rounded is None else float(f"{rounded:.1e}"),
                 source=SourceSpec(
@@ -197,6 +201,16 @@ def _weights(model: Model, head: str) -> dict[str, Tensor]:
     return {name: t for name, t in model.state_dict().items() if name.startswith(ours)}
 
 
+def _check_finite(state: Mapping[str, Tensor]) -> None:
+    """What was damaged in training would be found by nobody but the listener."""
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{name}: has numbers that are not finite; the model is damaged: take a checkpoint "
+                "from before, or train it again"
+            )
+
+
 def _with_state(model: Model, state: Mapping[str, NDArray[np.float32]]) -> Model:
     """A copy of the model with other numbers in some of its parameters."""
     copied = copy.deepcopy(model)
@@ -243,6 +257,8 @@ def _difference(part: Part, file: Path | bytes) -> float:
 def _write_rest(folder: Path, spec: ExportSpec, tokens: Tokens, config: ModelConfig) -> None:
     """Everything but the ONNX files."""
     tokens.save(folder)
+    if spec.head == "transducer":
+        write_vocabulary(folder, tokens)
     write_yaml(folder / DESCRIPTION, spec)
     write_yaml(folder / MODEL, config)
     lines = [f"{key}={value}\n" for key, value in spec.provider.items()]

@@ -1,7 +1,7 @@
 """Depth: how layers and their uses follow one another. A kind is a file here with a DepthSpec."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -16,8 +16,12 @@ class Depth(nn.Module, ABC):
     """Runs frames through all uses of its layers, and adds the skip connections."""
 
     @abstractmethod
-    def forward(self, x: Tensor, mask: Mask) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Mask, after: Callable[[Tensor], object] | None = None
+    ) -> Tensor:
         """(B, T, D) -> (B, T, D), whole utterances.
+
+        `after` is told the frames (B, T, D) after each use, in order of depth.
 
         The branches of a layer are called inside of a call of the layer, one for all of its uses
         that follow one another: see `Layer.forward`.

@@ -1,6 +1,6 @@
 """One use after another, each with two skip connections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -37,21 +37,30 @@ class Sequential(Depth):
         last = max(len(self.order) - 1, 1)
         self.drop_rates = [stochastic_depth * place / last for place in range(len(self.order))]
 
-    def forward(self, x: Tensor, mask: Mask) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Mask, after: Callable[[Tensor], object] | None = None
+    ) -> Tensor:
         """See Depth."""
         places = zip(self.order, self.drop_rates, strict=True)
         for index, row in groupby(places, key=lambda place: place[0][0]):
             uses = [(use, rate) for (_, use), rate in row]
-            x = self._layer(index)(x, partial(self._run, uses=uses, mask=mask))
+            x = self._layer(index)(x, partial(self._run, uses=uses, mask=mask, after=after))
         return x
 
     def _run(
-        self, layer: Layer, x: Tensor, uses: Sequence[tuple[int, float]], mask: Mask
+        self,
+        layer: Layer,
+        x: Tensor,
+        uses: Sequence[tuple[int, float]],
+        mask: Mask,
+        after: Callable[[Tensor], object] | None,
     ) -> Tensor:
         """The uses of a layer that follow one another, each with its drop rate."""
         for use, rate in uses:
             x = x + self._branch(layer.mix(x, use, mask), rate)
             x = x + self._branch(layer.feed(x, use), rate)
+            if after is not None:
+                after(x)
         return x
 
     def init_state(self, batch: int, left_context: int) -> State:

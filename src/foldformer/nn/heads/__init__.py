@@ -26,6 +26,20 @@ class Head(nn.Module, ABC):
             (B,) losses.
         """
 
+    @abstractmethod
+    def outputs(self, x: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities of what can come next, which another head of the kind can learn from.
+
+        Args:
+            x: encoder outputs (B, T, D).
+            targets: token ids (B, U), 0 past the length.
+            temperature: what the logits are divided by.
+
+        Returns:
+            (B, T, N) or, where it depends on the tokens before, (B, T, U+1, N), in float32 at
+            least. What the N alternatives are depends on kind and vocabulary alone.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec(Spec, ABC):

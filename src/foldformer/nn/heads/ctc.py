@@ -39,6 +39,12 @@ class CtcHead(Head):
         logits: Tensor = self.output(self.dropout(x))
         return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
+    def outputs(self, x: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities (B, T, V) of each frame's token; see `Head.outputs`."""
+        if temperature == 1:
+            return self.log_probs(x)
+        return (self.log_probs(x) / temperature).log_softmax(-1)
+
     def loss(self, x: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """-log P(targets | x) of each utterance, in nats; see `Head.loss`.
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from foldformer.errors import SpecError
 from foldformer.nn.heads import Head, HeadSpec
 from foldformer.nn.transducer_loss import transducer_loss
+
+_NEVER = -1e4  # log-probability of what cannot be; -inf would make differences that are none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,30 @@ class TransducerHead(Head):
         decoder_out = self.predictor(self.predictor.windows(targets)).unsqueeze(1)
         logits: Tensor = self.joiner(encoder_out, decoder_out)
         return logits
+
+    def outputs(self, x: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities (B, T, U+1, 3) of blank, the text's next token, and all others.
+
+        So the lattice of an utterance takes three numbers a cell and not V (Panchapagesan et al.,
+        arXiv:2011.06110). The logits are computed again in the backward pass, for their size. See
+        `Head.outputs`.
+        """
+        collapsed: Tensor = checkpoint(
+            self._collapsed, x, targets, temperature, use_reentrant=False
+        )
+        return collapsed
+
+    def _collapsed(self, x: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        logits = self.logits(x, targets)
+        working = torch.promote_types(logits.dtype, torch.float32)
+        log_probs = (logits / temperature).log_softmax(-1, dtype=working)
+        blank = log_probs[..., :1]
+        following = nn.functional.pad(targets, (0, 1))[:, None, :, None]
+        following = following.expand(*log_probs.shape[:3], 1)
+        label = log_probs.gather(-1, following)
+        rest = log_probs.scatter(-1, following, _NEVER)[..., 1:].logsumexp(-1, keepdim=True)
+        # After the last token there is none to come: all that is not blank is another one.
+        return torch.cat([blank, label.masked_fill(following == 0, _NEVER), rest], -1)
 
     def loss(self, x: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """-log P(targets | x) of each utterance, in nats; see `Head.loss`.

@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from foldformer.spec import Spec
@@ -33,7 +33,11 @@ class Linear(nn.Module, ABC):
     @classmethod
     def prepare(cls, linears: "Sequence[Linear]", use: int, x: Tensor) -> list[Map]:
         """x -> linear(x, use) for several maps of this kind: see `prepared`."""
-        return [partial(linear, use=use) for linear in linears]
+
+        def bound(linear: Linear) -> Map:
+            return lambda x: linear(x, use)
+
+        return [bound(linear) for linear in linears]
 
 
 def prepared(linears: Sequence[Linear], use: int, x: Tensor) -> list[Map]:
@@ -49,6 +53,35 @@ def prepared(linears: Sequence[Linear], use: int, x: Tensor) -> list[Map]:
         ready = kind.prepare([linears[place] for place in places], use, x)
         maps.update(zip(places, ready, strict=True))
     return [maps[place] for place in range(len(linears))]
+
+
+class FactoredLinear(Linear, ABC):
+    """y = (x @ down_k) @ up_k + bias[k]: a map through R dimensions.
+
+    It is never merged: where that would save time, the factors have more numbers than the matrix.
+
+    Attributes:
+        bias: (K, out) or None.
+    """
+
+    bias: nn.Parameter | None
+
+    @abstractmethod
+    def factors(self, use: int) -> tuple[Tensor, Tensor]:
+        """(down_k (in, R_k), up_k (R_k, out))."""
+
+    def merged(self, use: int) -> Tensor:
+        """See Linear."""
+        down, up = self.factors(use)
+        return down @ up
+
+    def forward(self, x: Tensor, use: int) -> Tensor:
+        """See Linear."""
+        down, up = self.factors(use)
+        # As rows: so the second product adds the bias, and an exported graph (Gemm) does so too.
+        inner = x.reshape(-1, self.in_features) @ down
+        y = inner @ up if self.bias is None else torch.addmm(self.bias[use], inner, up)
+        return y.view(*x.shape[:-1], self.out_features)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ K adjacent layers of a group.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -88,15 +87,15 @@ class ResidualLinear(Linear):
         own = [linear for linear in linears if isinstance(linear, ResidualLinear)]
         merging = [linear for linear in own if linear.prefers_merged(frames, use)]
         matrices = dict(zip(merging, _merged(merging, use), strict=True))
-        return [
-            partial(F.linear, weight=matrices[linear].t(), bias=linear._bias(use))
-            if linear in matrices
-            else partial(linear.forward_factored, use=use)
-            for linear in own
-        ]
+        return [_map(linear, use, matrices.get(linear)) for linear in own]
 
-    def forward(self, x: Tensor, use: int) -> Tensor:
-        """See Linear. Merged or factored, whichever is cheaper for the shape of `x`."""
+    def forward(self, x: Tensor, use: int, matrix: Tensor | None = None) -> Tensor:
+        """See Linear. Merged or factored, whichever is cheaper for the shape of `x`.
+
+        `matrix` is merged(use), where that is at hand.
+        """
+        if matrix is not None:
+            return F.linear(x, matrix.t(), self._bias(use))
         if self.prefers_merged(x.numel() // self.in_features, use):
             return self.forward_merged(x, use)
         return self.forward_factored(x, use)
@@ -113,7 +112,7 @@ class ResidualLinear(Linear):
 
     def forward_merged(self, x: Tensor, use: int) -> Tensor:
         """One product with the merged matrix."""
-        return F.linear(x, self.merged(use).t(), self._bias(use))
+        return self.forward(x, use, self.merged(use))
 
     def forward_factored(self, x: Tensor, use: int) -> Tensor:
         """The shared product, with the thin products and the diagonal beside it."""
@@ -130,6 +129,14 @@ class ResidualLinear(Linear):
 
     def _bias(self, use: int) -> Tensor | None:
         return None if self.bias is None else self.bias[use]
+
+
+def _map(linear: ResidualLinear, use: int, matrix: Tensor | None) -> Map:
+    def call(x: Tensor) -> Tensor:
+        y: Tensor = linear(x, use, matrix)
+        return y
+
+    return call
 
 
 def _merged(linears: Sequence[ResidualLinear], use: int) -> list[Tensor]:

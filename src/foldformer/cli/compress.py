@@ -1,0 +1,308 @@
+"""Fold a trained model into a smaller one and, given data, let it learn from the original.
+
+The folded model has fewer layers with weights of their own, each used several times in depth. It
+makes more errors than the original until it has learnt from it: give --data and --valid for that.
+Run again, the command goes on where it was stopped.
+"""
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldformer.cli._training import (
+    add_training_arguments,
+    check_training_arguments,
+    parse_settings,
+    train_as_asked,
+)
+from foldformer.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from foldformer.compress.folder import Folded, Origin
+    from foldformer.compress.plan import Plan
+    from foldformer.train.config import TrainConfig
+
+EXTRA = "train"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a trained model")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="the model folder to make"
+    )
+    parser.add_argument(
+        "--plan", type=Path, metavar="PLAN.yaml", help="which layers share their weights, and how"
+    )
+    parser.add_argument(
+        "--uses",
+        type=int,
+        metavar="K",
+        help="in place of a plan: every K layers become one that is used K times",
+    )
+    parser.add_argument(
+        "--rank", type=int, metavar="R", help="with --uses: rank of each use's residual; default 8"
+    )
+    parser.add_argument(
+        "--order",
+        choices=["adjacent", "cycle"],
+        help="with --uses: share with neighbours (default), or with layers far apart",
+    )
+    parser.add_argument(
+        "--start",
+        choices=["fit", "average", "stepwise", "lower"],
+        default="fit",
+        help="where shared weights come from; default fit: all found together by least squares",
+    )
+    parser.add_argument(
+        "--calibration",
+        action="append",
+        default=[],
+        metavar="MANIFEST",
+        help="recordings to fit the fold to; default: those of --data",
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="MANIFEST",
+        help="recordings to learn from; without them the model is folded and no more",
+    )
+    parser.add_argument(
+        "--valid", action="append", default=[], metavar="MANIFEST", help="to measure progress on"
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="of learning; default: an eighth of the original's"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="RECOVERY.yaml",
+        help="keys of a training YAML, data and training, that hold for the learning",
+    )
+    add_training_arguments(parser)
+    parser.usage = (
+        "%(prog)s MODEL --output FOLDER (--plan PLAN.yaml | --uses K [--rank R] [--order ORDER]) "
+        "[--start START] [--calibration MANIFEST] [--data MANIFEST --valid MANIFEST] [--steps N] "
+        "[--config RECOVERY.yaml] [--accept-changes] [--skip-bad-batches N] [--devices N] "
+        "[--key value ...]"
+    )
+    parser.epilog = (
+        "--key value sets a key of the training, as in --training.learning_rate 5e-4; "
+        "--data, --valid and --calibration may be given several times"
+    )
+    parser.set_defaults(takes_settings=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fold, learn, and say what has come of it."""
+    from foldformer.train.run import check_strategy
+
+    settings = parse_settings(args.settings)
+    check_training_arguments(args)
+    asked = _asked(args)
+    _check_model(args.model)
+    origin = _origin(args, _manifests(asked, settings))
+    recovers = bool(_manifests(asked, settings))
+    if not recovers and (asked or settings):
+        raise SpecError("--valid, --steps, --config and keys: for learning; give --data as well")
+    folder = args.output / "training" / "fold" if recovers else args.output
+    config = None
+    _check_alone(args)
+    if recovers:  # what is wrong with it is said before any work is done
+        config = _config(args, origin, asked, settings)
+        check_strategy(config, args.strategy)
+    folded = _fold(args, folder, origin)
+    if config is None:
+        _say_folded(args.output, folded)
+        return 0
+    return _recover(args, config, folded)
+
+
+def _check_alone(args: argparse.Namespace) -> None:
+    """Refuse to fold in several processes at once; `--devices` starts them after the fold."""
+    from foldformer.train.place import place_of
+
+    if place_of() is not None or (args.nodes or 1) > 1:
+        raise SpecError(
+            "compress: folds in one process; start it on one machine, without torchrun or srun, "
+            "with --devices N for several GPUs"
+        )
+
+
+def _check_model(folder: Path) -> None:
+    """Refuse what is no model of ours; models of transformers are told apart here."""
+    if (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder}: is a model of transformers (config.json); this command takes foldformer's "
+            "own model folders, with config.yaml"
+        )
+
+
+def _asked(args: argparse.Namespace) -> dict[str, object]:
+    """The keys of a training YAML that the arguments stand for."""
+    from foldformer.spec import read_yaml
+
+    asked: dict[str, object] = dict(read_yaml(args.config)) if args.config else {}
+    for key, name, value in (
+        ("data", "train", args.data),
+        ("data", "valid", args.valid),
+        ("training", "steps", args.steps),
+    ):
+        if value:
+            part = asked.get(key, {})
+            if not isinstance(part, dict):
+                raise SpecError(f"{args.config}: {key}: expected a mapping, got {part!r}")
+            asked[key] = part | {name: value}
+    return asked
+
+
+def _manifests(asked: dict[str, object], settings: list[tuple[str, str]]) -> list[str]:
+    """Those to learn from; none where nothing is to be learnt."""
+    from foldformer.spec import override
+
+    data = override(asked, settings).get("data")
+    found = data.get("train", []) if isinstance(data, dict) else []
+    return [found] if isinstance(found, str) else list(found)
+
+
+def _origin(args: argparse.Namespace, manifests: list[str]) -> "Origin":
+    """What the fold is to be made of; the manifests are there, and hold something."""
+    from foldformer.checkpoint import WEIGHTS, load_model
+    from foldformer.compress.fold import folded_spec
+    from foldformer.compress.folder import Origin
+    from foldformer.data.batches import manifests_of
+    from foldformer.data.cuts import load_cuts
+    from foldformer.files import sha256
+
+    model, _ = load_model(args.model)
+    plan = _plan(args, model.spec.encoder.num_layers)
+    try:
+        folded_spec(model, plan)
+    except SpecError as error:
+        raise SpecError(f"{args.plan or '--uses'}: {error}") from None
+    for path in manifests_of([*manifests, *args.calibration, *args.valid]):
+        load_cuts(path)
+    return Origin(
+        model=str(args.model),
+        weights=sha256(args.model / WEIGHTS),
+        plan=plan,
+        start=args.start,
+        calibration=tuple(args.calibration or manifests),
+    )
+
+
+def _plan(args: argparse.Namespace, num_layers: int) -> "Plan":
+    from foldformer.compress.plan import Plan
+    from foldformer.nn.linears.residual import ResidualSpec
+    from foldformer.spec import from_dict, read_yaml
+
+    if args.plan is not None:
+        for name in ("uses", "rank", "order"):
+            if getattr(args, name) is not None:
+                raise SpecError(f"--{name}: stands in the plan; give --plan or --uses")
+        try:
+            return from_dict(Plan, read_yaml(args.plan))
+        except SpecError as error:
+            raise SpecError(f"{args.plan}: {error}") from None
+    if args.uses is None:
+        raise SpecError("--plan or --uses: one of them is needed, to say which layers are shared")
+    fitting = [k for k in range(2, num_layers + 1) if num_layers % k == 0]
+    if not fitting:
+        raise SpecError(f"{args.model}: has {num_layers} layer; there is nothing to share")
+    if args.uses not in fitting:
+        raise SpecError(
+            f"--uses: {num_layers} layers are not divisible by {args.uses}; possible: "
+            f"{', '.join(map(str, fitting))}, or a plan with groups of several sizes"
+        )
+    return Plan(
+        uses=(args.uses,) * (num_layers // args.uses),
+        order=args.order or "adjacent",
+        linear=ResidualSpec(rank=8 if args.rank is None else args.rank),
+    )
+
+
+def _fold(args: argparse.Namespace, folder: Path, origin: "Origin") -> "Folded":
+    from tqdm import tqdm
+
+    from foldformer.compress.folder import fold_into
+
+    bar = "hearing how the layers are used: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+    # Shown only where a person watches, like all bars.
+    with tqdm(
+        total=0, bar_format=bar, dynamic_ncols=True, delay=1.0, disable=None, leave=False
+    ) as shown:
+
+        def advance(done: int, all: int) -> None:
+            shown.total = all
+            shown.update(done - shown.n)
+
+        folded = fold_into(args.output, folder, origin, _command(args), advance)
+    if folded.done_before:
+        print(f"folded before: {folder}")
+    else:
+        encoder = folded.model.spec.encoder
+        before, after = (f"{size / 1e6:.2f} MB" for size in folded.bytes)
+        layers = f"{encoder.num_layers} layers of {len(encoder.uses_of_layers)}"
+        print(f"folded: {layers} sets of weights, {before} -> {after}", flush=True)
+    return folded
+
+
+def _config(
+    args: argparse.Namespace,
+    origin: "Origin",
+    asked: dict[str, object],
+    settings: list[tuple[str, str]],
+) -> "TrainConfig":
+    from dataclasses import replace
+
+    from foldformer.checkpoint import load_model
+    from foldformer.compress.fold import folded_spec
+    from foldformer.train.recovery import recovery_config
+
+    original, about = load_model(args.model)
+    spec = folded_spec(original, origin.plan)
+    fold = args.output / "training" / "fold"
+    return recovery_config(
+        args.model, fold, replace(about, model=spec), args.output, asked, settings
+    )
+
+
+def _recover(args: argparse.Namespace, config: "TrainConfig", folded: "Folded") -> int:
+    print(f"learning from {args.model}: {config.training.steps} steps", flush=True)
+    trained = train_as_asked(args, config, folded.section)
+    if trained is None:
+        return 0
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items())
+    before, after = (f"{size / 1e6:.2f} MB" for size in folded.bytes)
+    print(f"best validation: {scores}")
+    print(f"model: {trained.folder}, {before} -> {after}")
+    print(f"next: foldformer evaluate {trained.folder} MANIFEST --against {args.model}")
+    return 0
+
+
+def _say_folded(output: Path, folded: "Folded") -> None:
+    print(f"model: {output}")
+    print(
+        "it has not learnt from the original yet: expect several times its errors, or more. Give "
+        "--data and --valid as well to let it learn."
+    )
+    print(f"next: foldformer evaluate {output} MANIFEST")
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What makes this model again."""
+    words = ["foldformer", "compress", str(args.model), "--output", str(args.output)]
+    for name in ("plan", "uses", "rank", "order"):
+        if getattr(args, name) is not None:
+            words += [f"--{name}", str(getattr(args, name))]
+    if args.start != "fit":
+        words += ["--start", args.start]
+    for name in ("calibration", "data", "valid"):
+        for manifest in getattr(args, name):
+            words += [f"--{name}", manifest]
+    for name in ("steps", "config"):
+        if getattr(args, name) is not None:
+            words += [f"--{name}", str(getattr(args, name))]
+    return shlex.join([*words, *args.settings])

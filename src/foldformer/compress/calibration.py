@@ -1,0 +1,168 @@
+"""What the matrices of a model hear: second moments of their inputs, taken from recordings."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lhotse.cut import Cut
+from torch import Tensor, nn
+
+from foldformer.compress.layers import Places, check_trained, linears, name_of
+from foldformer.data.augmentation import features_of
+from foldformer.data.batches import manifests_of, unheard
+from foldformer.data.cuts import read_cuts
+from foldformer.errors import InputError
+from foldformer.model import Model
+from foldformer.nn.linears import Linear
+from foldformer.nn.subsampling import FACTOR
+
+SECONDS = 600.0
+"""Speech that moments are taken from, unless asked otherwise: 15000 encoder frames."""
+
+_PIECE = 3000
+"""Feature frames that are heard at once: attention over more costs with the square of it."""
+
+
+def calibrate(
+    model: Model,
+    manifests: str | Sequence[str],
+    *,
+    chunks: Sequence[int] = (),
+    seconds: float = SECONDS,
+    progress: Callable[[int, int], None] = lambda done, all: None,
+) -> dict[str, Tensor]:
+    """{"PLACE.NAME": E[x x^T] (in, in)}, float32: means over the frames of all recordings.
+
+    The memory it takes is that of the moments in float64, whatever the amount of speech. Matrices
+    that read the same frames, as query, key and value do, have one tensor between them.
+
+    Args:
+        model: is left alone; heard in evaluation mode.
+        manifests: Lhotse cuts; their texts do not matter.
+        chunks: encoder frames a chunk, for models that stream: each recording is heard once in the
+            full context, and once in chunks of each size.
+        seconds: of speech at most, spread evenly over the manifests.
+        progress: called with the number of recordings done, and that of all.
+
+    Raises:
+        InputError: a manifest or recording cannot be read, or there is too little speech: fewer
+            frames than the widest matrix has inputs.
+        SpecError: the weights are no numbers to compute with.
+    """
+    check_trained(model)
+    cuts = _spread(manifests, seconds)
+    _check_enough(model, cuts, manifests_of(manifests))
+    sums = _Sums(model)
+    encoder = sums.listening()
+    with torch.no_grad():
+        for done, cut in enumerate(cuts, start=1):
+            for features in _pieces(cut, model):
+                lengths = torch.tensor([features.shape[1]], device=features.device)
+                for chunk in (None, *chunks):
+                    encoder(features, lengths, chunk)
+            progress(done, len(cuts))
+    return sums.means()
+
+
+def _spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
+    """Cuts of so many seconds at most, from all over the manifests."""
+    heard = [cut for path in manifests_of(manifests) for cut in read_cuts(path) if not unheard(cut)]
+    whole = sum(cut.duration for cut in heard)
+    if whole <= seconds:
+        return heard
+    wanted = max(1, math.floor(len(heard) * seconds / whole))
+    return [heard[index] for index in np.linspace(0, len(heard) - 1, wanted).astype(int)]
+
+
+def _check_enough(model: Model, cuts: Sequence[Cut], named: Sequence[str]) -> None:
+    """With fewer frames than inputs, what was never heard would count for nothing."""
+    depth = model.encoder.depth.modules()
+    widest = max(part.in_features for part in depth if isinstance(part, Linear))
+    frames = sum(int(25 * cut.duration) for cut in cuts)
+    if frames < widest:
+        raise InputError(
+            f"{', '.join(named)}: {frames} frames of 40 ms to calibrate with, and a matrix of the "
+            f"model has {widest} inputs; expected at least {widest / 25:.0f} s of speech"
+        )
+
+
+def _pieces(cut: Cut, model: Model) -> Iterator[Tensor]:
+    """Features (1, T, 80) of a recording, on the model's device."""
+    like = model.encoder.norm.weight
+    features = torch.from_numpy(features_of(cut, None, np.random.default_rng(0)))
+    for start in range(0, len(features), _PIECE):
+        piece = features[None, start : start + _PIECE]
+        if piece.shape[1] >= FACTOR:
+            yield piece.to(like)
+
+
+class _Sums:
+    """Sums of x x^T over frames, and the copies of an encoder that add to them."""
+
+    def __init__(self, model: Model) -> None:
+        self._encoder = model.encoder
+        self._places = Places(model)
+        self._sums: dict[str, Tensor] = {}
+        self._frames: dict[str, int] = {}
+        self._same: dict[str, str] = {}
+        self._last: tuple[str, Tensor] | None = None
+
+    def listening(self) -> nn.Module:
+        """The encoder in evaluation mode with the same parameters; its maps add what they hear."""
+        tensors = self._encoder.state_dict(keep_vars=True).values()
+        memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+        copied = copy.deepcopy(self._encoder, memo)
+        places: dict[int, list[int]] = {}
+        for place, (layer, _) in enumerate(self._places.order):
+            places.setdefault(layer, []).append(place)
+        for index, own in places.items():
+            for path, linear in linears(self._places.layer(own[0])[0]):
+                keys = [f"{place}.{name_of(path)}" for place in own]
+                parent, _, name = f"depth.layers.{index}.{path}".rpartition(".")
+                setattr(copied.get_submodule(parent), name, _Listening(linear, keys, self))
+        return copied.eval()
+
+    def add(self, key: str, x: Tensor) -> None:
+        """The inputs (..., in) of a matrix; those of the one before are not added twice."""
+        if self._last is not None and self._last[1] is x:
+            self._same[key] = self._last[0]
+            return
+        self._last = (key, x)
+        rows = x.reshape(-1, x.shape[-1])
+        products = rows.t() @ rows
+        if key not in self._sums:
+            self._sums[key] = torch.zeros_like(products, dtype=torch.float64)
+            self._frames[key] = 0
+        self._sums[key] += products
+        self._frames[key] += len(rows)
+
+    def means(self) -> dict[str, Tensor]:
+        """Float32; the sums are let go one after the other."""
+        found: dict[str, Tensor] = {}
+        self._last = None
+        for key, frames in self._frames.items():
+            found[key] = (self._sums.pop(key) / frames).float()
+        return found | {key: found[first] for key, first in self._same.items()}
+
+
+class _Listening(Linear):
+    """A linear map that tells what it is given."""
+
+    def __init__(self, linear: Linear, keys: Sequence[str], sums: _Sums) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.uses)
+        self.linear = linear
+        self.keys = keys
+        self.sums = sums
+
+    def merged(self, use: int) -> Tensor:
+        """See Linear."""
+        return self.linear.merged(use)
+
+    def forward(self, x: Tensor, use: int) -> Tensor:
+        """See Linear."""
+        self.sums.add(self.keys[use], x)
+        y: Tensor = self.linear(x, use)
+        return y

@@ -1,0 +1,121 @@
+"""Closed forms of one residual: what is closest to E, in the metric of the inputs that it meets.
+
+An error E of a matrix costs tr(E^T M E) = E|x @ E|^2 at the output, with M = E[x x^T] the second
+moment of its inputs (in, in). Without a moment, M is the identity and the cost is |E|_F^2.
+Everything here is in float64.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from foldformer.errors import SpecError
+
+RIDGE = 1e-3
+"""Added to a moment, in parts of its mean diagonal.
+
+Inputs that never vary in some direction (a unit that is never on, fewer frames than the width)
+leave M singular: any error there is free on the calibration data. The ridge asks for the smallest
+of those errors, and keeps what is computed with M well-posed.
+"""
+
+
+def regular(moment: Tensor) -> Tensor:
+    """The moment (in, in) in float64, with the ridge; positive definite."""
+    moment = moment.double()
+    ridge = RIDGE * moment.diagonal().mean()
+    return moment + torch.eye(len(moment), dtype=torch.float64, device=moment.device) * (
+        ridge if ridge > 0 else 1.0
+    )
+
+
+def cost(error: Tensor, moment: Tensor | None) -> Tensor:
+    """tr(E^T M E), a scalar. error (in, out), moment (in, in)."""
+    return (error * times(moment, error)).sum()
+
+
+def times(moment: Tensor | None, x: Tensor) -> Tensor:
+    """M @ x."""
+    return x if moment is None else moment @ x
+
+
+def best_diagonal(error: Tensor, moment: Tensor | None) -> Tensor:
+    """The diagonal d (min(in, out),) for which E - pad(diag(d)) costs least.
+
+    Column j of the diagonal matrix holds d_j alone, so each entry is a problem of its own:
+    d_j = (M E)_jj / M_jj.
+    """
+    if moment is None:
+        return error.diagonal().clone()
+    width = min(error.shape)
+    products = (moment[:width] * error[:, :width].t()).sum(dim=1)
+    return products / moment.diagonal()[:width]
+
+
+def best_low_rank(error: Tensor, rank: int, moment: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(down (in, R), up (R, out)) whose product is closest to E: the whitened truncated SVD.
+
+    With M = L L^T, the best rank-R matrix for L^T E = P S Q^T keeps the R largest singular values:
+    down @ up = E Q Q^T = L^-T P P^T L^T E. The vectors come from the eigenvectors of the
+    smaller of the two Gram matrices: E^T M E, which needs no L, or L^T E E^T L.
+    """
+    limit = min(error.shape)
+    if not 0 <= rank <= limit:
+        raise SpecError(
+            f"rank: {rank} is larger than the matrix allows ({error.shape[0]} x "
+            f"{error.shape[1]}: at most {limit})"
+        )
+    if error.shape[1] <= error.shape[0]:
+        right = _leading(error.t() @ times(moment, error), rank)
+        return balanced(error @ right, right.t())
+    if moment is None:
+        left = _leading(error @ error.t(), rank)
+        return balanced(left, left.t() @ error)
+    lower = torch.linalg.cholesky(moment)
+    whitened = lower.t() @ error
+    left = _leading(whitened @ whitened.t(), rank)
+    down = torch.linalg.solve_triangular(lower.t(), left, upper=True)
+    return balanced(down, left.t() @ whitened)
+
+
+def better_low_rank(
+    error: Tensor, up: Tensor, moment: Tensor | None, steps: int
+) -> tuple[Tensor, Tensor]:
+    """`best_low_rank` nearly, from the row space of an `up` (R, out) that was good before.
+
+    Each step of the orthogonal iteration Q <- orth(E^T M E Q) costs products of R columns alone,
+    and never makes the product worse: tr(Q^T G Q) does not fall, and E Q is the best `down` for Q.
+    """
+    right = torch.linalg.qr(up.t()).Q
+    for _ in range(steps):
+        right = torch.linalg.qr(error.t() @ times(moment, error @ right)).Q
+    return balanced(error @ right, right.t())
+
+
+def balanced(down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """The same product, in which column i of `down` and row i of `up` have one length.
+
+    So neither factor learns faster than the other. A term that is nothing gets a Gaussian column of
+    about unit length and a zero row, as a new ResidualLinear has: two zeros would never move.
+    """
+    lengths, widths = down.norm(dim=0), up.norm(dim=1)
+    strengths = lengths * widths
+    floor = 1e-12 * strengths.max() if strengths.numel() else 0.0
+    there = strengths > floor
+    scale = torch.where(there, (widths / lengths).sqrt(), torch.zeros_like(lengths))
+    scaled = torch.where(there, down * scale, _fresh(down))
+    return scaled, torch.where(there[:, None], up / torch.where(there, scale, 1.0)[:, None], 0.0)
+
+
+def _fresh(down: Tensor) -> Tensor:
+    """Gaussian columns of about unit length, the same at each call: a fold is a function."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(down.shape, generator=generator, dtype=down.dtype)
+    return drawn.to(down.device) / math.sqrt(down.shape[0])
+
+
+def _leading(gram: Tensor, count: int) -> Tensor:
+    """The eigenvectors (n, count) of the largest eigenvalues of a symmetric matrix, in order."""
+    vectors: Tensor = torch.linalg.eigh(gram).eigenvectors
+    return vectors[:, len(gram) - count :].flip(1)
