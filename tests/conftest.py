@@ -3,10 +3,12 @@
 import gzip
 import io
 import os
+import random
 import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,10 @@ import torch
 
 from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
+from foldformer.decode.measures import MEASURES
 from foldformer.decode.recognizer import Recognizer
+from foldformer.experiment.results import Counted, Result, append_plan, append_result, digest_of
+from foldformer.experiment.spec import CellSpec, ExperimentSpec, TaskSpec
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
@@ -229,3 +234,108 @@ def apt(tmp_path: Path, debian: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     return folder
+
+
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "zero"]
+
+EXPERIMENT = ExperimentSpec(
+    title="Numbers",
+    output="runs/numbers",
+    seeds=(1, 2),
+    tasks={
+        "recognition": TaskSpec(
+            config="base.yaml", measure="wer", sets={"spoken": "a.jsonl", "new voices": "b.jsonl"}
+        ),
+        "translation": TaskSpec(config="base.yaml", measure="bleu", sets={"spoken": "a.jsonl"}),
+    },
+    cells={
+        "dense": CellSpec(title="dense", table="paper", paper="dense"),
+        "k3-r16": CellSpec(title="K = 3, R = 16", table="paper", against="dense", paper="k3-r16"),
+        "k9-r16": CellSpec(title="K = 9, R = 16", table="paper", against="dense", paper="k9-r16"),
+    },
+)
+"""An experiment that was never run: its results are made up, to test what is made of results."""
+
+MADE_UP = {"dense": (0.10, 100.0, 4e6), "k3-r16": (0.12, 50.0, 2e6), "k9-r16": (0.3, 28.0, 1.1e6)}
+"""{cell: (share of words that are wrong, share of dense, bytes)}."""
+
+
+def made_up(task: str, cell: str, seed: int, name: str, number: int) -> list[dict[str, str]]:
+    """Utterances of a set, and what a model with so many errors could write."""
+    said, heard = random.Random(name), random.Random(f"{task} {cell} {seed} {name}")
+    utterances = []
+    for each in range(number):
+        words = said.choices(WORDS, k=8)
+        wrong = [heard.choice(WORDS) if heard.random() < MADE_UP[cell][0] else w for w in words]
+        texts = {"reference": " ".join(words), "hypothesis": " ".join(wrong)}
+        utterances.append({"id": f"{name}-{each:03}", "language": "en", **texts})
+    return utterances
+
+
+def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, Counted]]:
+    """A result with its counts, as a run would give them."""
+    said = EXPERIMENT.tasks[task]
+    counts, scores, examples = {}, {}, {}
+    for name in said.sets:
+        utterances = made_up(task, cell, seed, name, 40)
+        texts = [[each[key] for each in utterances] for key in ("reference", "hypothesis")]
+        counts[name] = Counted(
+            utterances=digest_of(each["id"] for each in utterances),
+            counts=MEASURES[said.measure].counts(*texts),
+        )
+        scores[name] = {"utterances": 40, "words": 320}
+        examples[name] = tuple(utterances[:2])
+    _, share, size = MADE_UP[cell]
+    curve = [
+        {"step": 10.0 * i, "hours": 0.1 * i, "seconds": 9.0 * i, said.measure: 100.0 / i + seed}
+        for i in (1, 2, 3)
+    ]
+    data = dict.fromkeys(["train", "valid", *said.sets], "0123456789abcdef")
+    result = Result(
+        task=task,
+        cell=cell,
+        seed=seed,
+        smoke=False,
+        measure=said.measure,
+        config={},
+        decode={"head": None, "chunk": None, "beam": 1, "weights": "fp32"},
+        data=data,
+        code={"revision": "0123456789ab", "digest": "fedcba9876543210"},
+        versions={"torch": "2.0"},
+        machine={"processor": "a processor", "cores": 2},
+        date="2026-01-01T00:00:00+00:00",
+        hours=0.3,
+        seconds=27.0,
+        size={"parameters": size / 4, "fp32": size, "int8": size / 4, "share": share},
+        curve=tuple(curve),
+        scores=scores,
+        counts=f"numbers/{task}.{cell}.{seed}.json.gz",
+        examples=examples,
+    )
+    return result, counts
+
+
+@pytest.fixture(scope="session")
+def write_results() -> Callable[..., Path]:
+    """Write made-up results: `write_results(folder, without=["recognition/dense/1"])`.
+
+    `changed` has keys of single results to be replaced: {"TASK/CELL/SEED": {key: value}}."""
+
+    def write(
+        folder: Path,
+        without: tuple[str, ...] = (),
+        changed: Mapping[str, Mapping[str, object]] = {},
+        spec: ExperimentSpec = EXPERIMENT,
+    ) -> Path:
+        path = folder / "numbers.jsonl"
+        append_plan(path, spec)
+        for seed in EXPERIMENT.seeds:
+            for task in EXPERIMENT.tasks:
+                for cell in EXPERIMENT.cells:
+                    result, counts = made_up_result(task, cell, seed)
+                    if result.name not in without:
+                        result = replace(result, **changed.get(result.name, {}))
+                        append_result(path, result, counts)
+        return path
+
+    return write

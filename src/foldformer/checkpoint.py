@@ -74,7 +74,7 @@ def load_model(folder: str | Path) -> tuple[Model, ModelConfig]:
             raise InputError(
                 f"{folder / name}: missing; a model folder needs {CONFIG} and {WEIGHTS}"
             )
-    config = _read_config(folder / CONFIG)
+    config = read_model_config(folder)
     with torch.device("meta"), _NothingDrawn():
         model = _build(config, folder / CONFIG)
     weights = _read_weights(folder / WEIGHTS)
@@ -111,7 +111,13 @@ def _build(config: ModelConfig, path: Path) -> Model:
         raise InputError(f"{path}: model: {error}") from None
 
 
-def _read_config(path: Path) -> ModelConfig:
+def read_model_config(folder: Path) -> ModelConfig:
+    """What `config.yaml` of a model folder says.
+
+    Raises:
+        InputError: it is missing, no configuration of a model, or of a newer format.
+    """
+    path = folder / CONFIG
     data = read_yaml(path)
     if "format" not in data or "model" not in data:
         raise InputError(f"{path}: is not the configuration of a model: no `format` and `model`")

@@ -2,10 +2,12 @@
 
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from foldformer.errors import InputError
 
@@ -43,6 +45,31 @@ def remove_incomplete(folder: Path) -> None:
     """
     for beside in folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def sole_process(folder: Path, name: str, busy: str) -> Iterator[IO[str]]:
+    """Hold a folder for this process alone; the system lets go of it when the process ends.
+
+    Args:
+        folder: it is made where it is missing.
+        name: of the file in it that is locked; it stays, and says nothing.
+        busy: the message where another process holds the folder.
+
+    Raises:
+        InputError: another process holds it, or it cannot be written.
+    """
+    with complete_files(folder):  # makes the folder, or says why not
+        pass
+    with (folder / name).open("w") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(busy) from None
+        yield file
 
 
 def sha256(path: Path) -> str:

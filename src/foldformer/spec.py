@@ -135,6 +135,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _convert(hint: object, value: object, where: str) -> object:
     origin, args = get_origin(hint), get_args(hint)
+    if hint is object:  # plain data of any kind
+        return value
     if origin in (Union, types.UnionType):
         return _convert_union(args, value, where)
     if origin is Literal:

@@ -20,6 +20,7 @@ import yaml
 from safetensors.torch import load_file
 
 import foldformer as api
+from foldformer.train.curve import read_curve
 from foldformer.train.state import sole_run
 
 Write = Callable[..., Path]
@@ -82,6 +83,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert places[0] == places[1]
     assert equal(states[0]["current_model_state"], states[1]["current_model_state"])
     assert equal(states[0]["state_dict"], states[1]["state_dict"])
+    curves = [read_curve(tmp_path / name / "training") for name in ("whole", "stopped")]
+    assert [row["step"] for row in curves[0]] == [3, 6, 7]
+    for rows in curves:  # everything but the time that it took
+        seconds = [row.pop("seconds") for row in rows]
+        assert sorted(seconds) == seconds
+        assert 0 < rows[0]["hours"] < rows[1]["hours"] < rows[2]["hours"]
+        assert rows[0].keys() == {"step", "hours", "loss", "wer", "cer"}
+    assert curves[0] == curves[1]
 
 
 def test_a_finished_run_again_and_longer(tmp_path: Path, write_config: Write, call) -> None:

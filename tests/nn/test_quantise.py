@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from foldformer.nn.encoder import EncoderSpec
+from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears.dense import DenseLinear
+from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
-from foldformer.nn.quantise import BLOCK, Bits, quantise, shared_weights
+from foldformer.nn.quantise import BLOCK, Bits, quantise, round_weights, shared_weights
 
 RANGES: dict[Bits, tuple[int, int]] = {8: (-127, 127), 4: (-8, 7)}
 
@@ -75,3 +77,37 @@ def test_shared_weights_are_the_matrices_of_the_layers() -> None:
     assert all(name.endswith(".weight") and len(p) in (16, 2048) for name, p in found.items())
     dense = DenseLinear(8, 4, uses=3, bias=True)
     assert list(shared_weights(nn.ModuleList([dense, nn.Linear(8, 4)]))) == ["0.weight"]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_rounded_model_has_the_numbers_that_are_stored(bits: Bits) -> None:
+    torch.manual_seed(0)
+    spec = EncoderSpec(
+        d_model=16,
+        num_layers=4,
+        uses=2,
+        mixer=AttentionSpec(num_heads=2),
+        linear=ResidualSpec(rank=3),
+    )
+    head = TransducerSpec(predictor_dim=8, joiner_dim=8)
+    module = nn.ModuleDict({"encoder": spec.build(), "head": head.build(16, 9)})
+    for parameter in module.parameters():  # factors that start as zero, too
+        nn.init.normal_(parameter)
+    before = {name: parameter.clone() for name, parameter in module.named_parameters()}
+    round_weights(module, bits)
+    fine = shared_weights(module)
+    for name, parameter in module.named_parameters():
+        old, part = before[name], name.rsplit(".", 1)[-1]
+        if name in fine:
+            wanted = by_hand(old, bits)
+        elif part in ("down", "up"):
+            wanted = by_hand(old, 8)
+        elif part == "weight" and old.ndim > 1 and "predictor.weight" not in name:
+            rows = old.flatten(1)  # of heads, convolutions, embeddings: (out, ...)
+            wanted = by_hand(rows.T, 8).T.reshape(old.shape)
+        else:
+            wanted = old
+        torch.testing.assert_close(parameter, wanted, rtol=1e-6, atol=1e-7)
+    changed = {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
+    assert set(fine) < changed
+    assert not any(name.endswith(("bias", "diagonal", "scale", "shift")) for name in changed)

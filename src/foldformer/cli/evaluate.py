@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the references: `text` or a custom field; default: what the model was trained on",
     )
     parser.add_argument(
+        "--weights",
+        choices=["fp32", "int8", "int4"],
+        default="fp32",
+        help="round the model's matrices first, as an export of that precision stores them",
+    )
+    parser.add_argument(
         "--against",
         type=Path,
         metavar="OTHER",
@@ -109,6 +115,10 @@ def _evaluated(
 
         chunk, longest = chunk_of(args), segment_of(args)
         recognizer = Recognizer.load(model, args.head, args.beam)
+        if args.weights != "fp32":
+            from foldformer.nn.quantise import round_weights
+
+            round_weights(recognizer.model, 8 if args.weights == "int8" else 4)
         text = text or recognizer.config.text
         with _bar() as advance:
             evaluated = evaluate(recognizer, args.manifest, chunk, text, longest, advance)
@@ -116,6 +126,7 @@ def _evaluated(
             "chunk": args.chunk or "none: whole recordings",
             "head": args.head or next(iter(recognizer.model.heads)),
             "beam": args.beam,
+            "weights": args.weights,
             "torch": version("torch"),
         }
     measured |= {
@@ -136,6 +147,8 @@ def _command(args: argparse.Namespace) -> str:
             words += [f"--{name}", str(getattr(args, name))]
     if args.beam != 1:
         words += ["--beam", str(args.beam)]
+    if args.weights != "fp32":
+        words += ["--weights", args.weights]
     if args.segment != SEGMENT:
         words += ["--segment", args.segment]
     return shlex.join(words)

@@ -27,6 +27,7 @@ _EXTRAS = {
     "kaldialign": ("kaldialign", "train"),
     "sacrebleu": ("sacrebleu", "train"),
     "jinja2": ("jinja2", "train"),
+    "markupsafe": ("markupsafe", "train"),
     "onnx": ("onnx", "export"),
     "onnx_ir": ("onnx-ir", "export"),
     "onnxscript": ("onnxscript", "export"),

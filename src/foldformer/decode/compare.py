@@ -1,5 +1,6 @@
 """Two models on the same utterances: how much one is better, and how sure that is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,29 +37,42 @@ def compare(measure: Measure, counts: Array, other: Array) -> Difference:
         counts: of each utterance (N, M), of the one model.
         other: the same of the other, the utterances in the same order.
     """
-    both = np.hstack([counts, other])
-    value, rival = _values(measure, both.sum(axis=0, keepdims=True))
-    values, rivals = _values(measure, measure.resampled(both))
+    found, drawn = paired(measure, [counts, other])
+    (value, rival), (values, rivals) = found, drawn.T
     known = np.isfinite(values) & np.isfinite(rivals)  # sets without a word say nothing
     values, rivals = values[known], rivals[known]
     relative = None
-    if rival[0] > 0 and (rivals > 0).all():
+    if rival > 0 and (rivals > 0).all():
         relative = _score(100 * (value / rival - 1), 100 * (values / rivals - 1))
     better = values < rivals if measure.lower_is_better else values > rivals
     return Difference(
-        value=float(value[0]),
-        other=float(rival[0]),
+        value=float(value),
+        other=float(rival),
         difference=_score(value - rival, values - rivals),
         relative=relative,
         improvement=float(better.mean()),
     )
 
 
-def _values(measure: Measure, sums: Array) -> tuple[Array, Array]:
-    """The figures of both models from sums (R, 2 M): (R,) each."""
-    here, there = np.hsplit(sums, 2)
-    return measure.values(here), measure.values(there)
+def paired(measure: Measure, counts: Sequence[Array]) -> tuple[Array, Array]:
+    """The figures of n models of the same utterances, and those on R resampled test sets.
+
+    Args:
+        measure: what is compared.
+        counts: of each model, (N, M) each, the utterances in the same order.
+
+    Returns:
+        (n,), and (R, n): all models are scored on the same resampled sets.
+    """
+    together = np.hstack(counts)
+
+    def values(sums: Array) -> Array:
+        parts = np.hsplit(sums, len(counts))
+        return np.stack([measure.values(part) for part in parts], axis=1)
+
+    figures: Array = values(together.sum(axis=0, keepdims=True))[0]
+    return figures, values(measure.resampled(together))
 
 
-def _score(value: Array, resampled: Array) -> Score:
-    return Score(float(value[0]), *middle(resampled))
+def _score(value: float, resampled: Array) -> Score:
+    return Score(float(value), *middle(resampled))

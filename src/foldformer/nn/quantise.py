@@ -84,3 +84,29 @@ def shared_weights(module: nn.Module) -> dict[str, nn.Parameter]:
         for key, parameter in linear.named_parameters(recurse=False)
         if key == "weight"
     }
+
+
+_VECTORS = ("diagonal", "bias")  # of linear maps, one for each use
+
+
+def round_weights(module: nn.Module, bits: Bits) -> None:
+    """Round the matrices of a model in place, as an export of that precision stores them.
+
+    The full-rank matrices of the layers get `bits` bits. All other matrices get 8: low-rank
+    factors, heads, convolutions and embeddings, with a scale for each output channel. Vectors stay
+    as they are. What goes into a product is not rounded, which an export does when it runs.
+
+    Args:
+        module: the model.
+        bits: 8 or 4.
+    """
+    full_rank = {id(parameter) for parameter in shared_weights(module).values()}
+    with torch.no_grad():
+        for part in module.modules():
+            for name, parameter in part.named_parameters(recurse=False):
+                if isinstance(part, Linear) and name not in _VECTORS:
+                    own = bits if id(parameter) in full_rank else 8
+                    parameter.copy_(quantise(parameter, own).dequantised())
+                elif isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)) and name == "weight":
+                    rows = parameter.flatten(1)
+                    parameter.copy_(quantise(rows.T, 8).dequantised().T.reshape(parameter.shape))

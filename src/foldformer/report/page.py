@@ -1,12 +1,10 @@
 """The results of an evaluation as one HTML page that needs nothing else."""
 
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from foldformer.decode.measures import MEASURES
+from foldformer.report.templates import templates
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -14,11 +12,9 @@ def page(results: Mapping[str, Any]) -> str:
 
     It loads nothing, runs nothing, and shows what is in manifests as text, whatever that is.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters.update(figure=_figure, scaled=_scaled, bars=_bars)
-    template = environment.from_string(
-        files("foldformer.report").joinpath("page.html").read_text(encoding="utf-8")
-    )
+    environment = templates()
+    environment.filters.update(scaled=_scaled, bars=_bars)
+    template = environment.get_template("page.html")
     groups = results["scores"]
     highs = [scores["wer"]["high"] for scores in groups.values()]
     return template.render(
@@ -28,12 +24,6 @@ def page(results: Mapping[str, Any]) -> str:
         titles={key: measure.title for key, measure in MEASURES.items()},
         largest=max((high for high in highs if high is not None), default=0.0),
     )
-
-
-def _figure(value: float | None, sign: str = "") -> str:
-    if value is None:
-        return "?"
-    return f"{value:{sign}.{1 if abs(value) >= 10 else 2}f}"
 
 
 def _scaled(value: float, largest: float) -> str:

@@ -30,6 +30,7 @@ from foldformer.train.callbacks import Averages, DataPosition, ModelFolder, Prog
 from foldformer.train.card import model_card
 from foldformer.train.changes import check_same, write_origin
 from foldformer.train.config import TrainConfig, TrainingSpec
+from foldformer.train.curve import Curve
 from foldformer.train.distillation import distillation_of
 from foldformer.train.finite import FiniteSteps
 from foldformer.train.group import Group, joined
@@ -167,7 +168,8 @@ def _train(
 
     group.first(begin)
     finite = FiniteSteps(state, spec.clip, skip_bad_batches, group)
-    callbacks: list[Callback] = [DataPosition(loader, group), keeper, finite]
+    curve = Curve(state, group)
+    callbacks: list[Callback] = [DataPosition(loader, group), keeper, finite, curve]
     if spec.quantization_noise is not None:
         callbacks.append(QuantizationNoise(spec.quantization_noise, config.seed))
     if spec.ema:

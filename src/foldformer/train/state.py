@@ -11,8 +11,8 @@ from typing import IO, Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from foldformer.checkpoint import complete_files, remove_incomplete
 from foldformer.errors import InputError
+from foldformer.files import complete_files, remove_incomplete, sole_process
 
 STATE = "training"
 """Subfolder of the model folder with everything that only training needs."""
@@ -30,19 +30,11 @@ def sole_run(state: Path) -> Iterator[None]:
     Raises:
         InputError: another process trains into it, or it cannot be written.
     """
-    with complete_files(state):  # makes the folder, or says why not
-        pass
-    with (state / _LOCK).open("w") as file, _unshared(file):
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{state.parent}: another process is training this model; wait for its end, "
-                    "or choose another `output`"
-                ) from None
+    busy = (
+        f"{state.parent}: another process is training this model; wait for its end, or choose "
+        "another `output`"
+    )
+    with sole_process(state, _LOCK, busy) as file, _unshared(file):
         for folder in (state, state.parent):
             remove_incomplete(folder)
         yield

@@ -1,0 +1,93 @@
+"""Run the trainings of a recipe's tables, several side by side; run again, it goes on."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldformer.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from foldformer.experiment.plan import Plan, Run
+
+EXTRA = "train"
+"""What this verb needs to be installed with."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument(
+        "recipe",
+        type=Path,
+        metavar="RECIPE",
+        help="a folder with experiment.yaml, or another such YAML file",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="PATTERN",
+        help="only the cells, or the runs TASK/CELL/SEED, that match one of these patterns, "
+        "and the runs whose models they need",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs side by side, on one core each; default: one for each core",
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="show that every cell runs: a few steps on tiny data, with results of its own",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="only print the runs, which are done, and their time"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is left of the experiment; 2 if a run has failed."""
+    if args.jobs is not None and args.jobs < 1:
+        raise SpecError(f"--jobs: expected 1 or more, got {args.jobs}")
+    from foldformer.experiment.origin import cores
+    from foldformer.experiment.plan import chosen, plan
+    from foldformer.experiment.progress import Screen
+    from foldformer.experiment.runner import Runner
+    from foldformer.experiment.spec import read_experiment
+
+    planned = plan(read_experiment(args.recipe), args.recipe, args.smoke)
+    runs = chosen(planned, args.only)
+    jobs = args.jobs or cores()
+    if args.list:
+        _list(planned, runs, jobs)
+        return 0
+    screen = Screen()
+    runner = Runner(planned, runs, jobs, screen.say, screen.show)
+    whole = runner.run()
+    print(f"results: {planned.results}")
+    if not whole:
+        print(f"{len(runner.failed)} of {len(runs)} runs failed; the same command tries them again")
+        return 2
+    print(f"next: foldformer report {args.recipe if not args.smoke else planned.results}")
+    return 0
+
+
+def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
+    from foldformer.experiment.progress import spoken
+    from foldformer.experiment.results import read_results
+    from foldformer.experiment.runner import is_finished
+
+    recorded = read_results(planned.results)
+    total = left = 0.0
+    for run in runs.values():
+        finished = is_finished(run, recorded)
+        begun = "begun" if run.place.exists() else ""
+        print(f"{run.name:48}{'done' if finished else begun:8}{run.minutes:8.1f} min")
+        total += run.minutes
+        left += 0.0 if finished else run.minutes
+    print(
+        f"{len(runs)} runs, {spoken(total)} of one core; left: {spoken(left)}, "
+        f"{spoken(left / jobs)} with {jobs} at a time"
+    )

@@ -1,0 +1,69 @@
+"""Show the results of experiments: tables beside the paper's, figures, errors, as one page."""
+
+import argparse
+from pathlib import Path
+
+EXTRA = "train"
+"""What this verb needs to be installed with."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULTS",
+        help="results of `foldformer experiment` (*.jsonl), or the recipe folder or YAML file",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.html", help="write everything as a page"
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the tables, too, where there is a page"
+    )
+    parser.add_argument(
+        "--layers",
+        type=Path,
+        metavar="MODEL",
+        help="a model folder, to show on the page how alike the weights of its layers are",
+    )
+    parser.add_argument(
+        "--update",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE.md",
+        help="write the figures that these files quote of results anew",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page, or print Markdown."""
+    from foldformer.errors import InputError, SpecError
+
+    if args.layers is not None and args.output is None:
+        raise SpecError("--layers: is a part of the page; name that with -o FILE.html")
+    from foldformer.files import complete_files
+    from foldformer.report.evidence import read_evidence
+    from foldformer.report.markdown import markdown
+    from foldformer.report.quoted import updated
+
+    evidence = [read_evidence(place) for place in args.results]
+    for document in args.update:
+        text = updated(document)
+        with complete_files(document.parent) as beside:
+            (beside / document.name).write_text(text, encoding="utf-8")
+    if args.output is not None:
+        from foldformer.measure.similarity import similarity_of
+        from foldformer.report.experiment_page import experiment_page
+
+        if args.output.is_dir():
+            raise InputError(f"{args.output}: is a folder; -o names a file")
+        similarity = None if args.layers is None else similarity_of(args.layers)
+        page = experiment_page(evidence, similarity)
+        with complete_files(args.output.parent) as beside:
+            (beside / args.output.name).write_text(page, encoding="utf-8")
+        print(f"report: {args.output}")
+    if args.markdown or (args.output is None and not args.update):
+        print(markdown(evidence))

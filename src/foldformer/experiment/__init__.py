@@ -1,0 +1,1 @@
+"""Trainings that differ in a few keys: planned, run, and recorded so that they can be traced."""

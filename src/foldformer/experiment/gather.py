@@ -1,0 +1,133 @@
+"""What a finished run has left, as one line of results."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foldformer.checkpoint import read_model_config
+from foldformer.decode.measures import MEASURES
+from foldformer.errors import InputError
+from foldformer.experiment.origin import code, machine, versions
+from foldformer.experiment.plan import Plan, Run
+from foldformer.experiment.results import Counted, Result, digest_of
+from foldformer.experiment.steps import scores_of, transcripts_of
+from foldformer.measure.size import dense_entries, sizes, total
+from foldformer.spec import to_dict
+from foldformer.train.curve import read_curve
+from foldformer.train.state import STATE
+
+_EXAMPLES = 3  # utterances of each set that are shown
+_WRITTEN = ("wer", "cer", "bleu", "chrf")
+
+
+def gather(
+    plan: Plan, run: Run, data: Mapping[str, str], jobs: int
+) -> tuple[Result, dict[str, Counted]]:
+    """The result of a run that is trained and evaluated, and the counts of its utterances.
+
+    Args:
+        plan: the experiment.
+        run: the run.
+        data: the fingerprints of what it was trained and scored on.
+        jobs: runs that shared the machine.
+
+    Raises:
+        InputError: something that the run should have left is missing or damaged.
+    """
+    rows = read_curve(run.model / STATE)
+    scores, counts, examples = {}, {}, {}
+    for name in run.sets:
+        scores[name] = _scores(scores_of(run, name))
+        said = _transcripts(transcripts_of(run, name))
+        counts[name] = Counted(
+            utterances=digest_of(each["id"] for each in said),
+            counts=MEASURES[run.measure].counts(
+                [each["reference"] for each in said], [each["hypothesis"] for each in said]
+            ),
+        )
+        examples[name] = _examples(said)
+    result = Result(
+        task=run.task,
+        cell=run.cell,
+        seed=run.seed,
+        smoke=plan.smoke,
+        measure=run.measure,
+        config=to_dict(run.config),
+        decode=to_dict(run.decode),
+        data=dict(data),
+        code=code(),
+        versions=versions(),
+        machine=machine(jobs),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        hours=rows[-1]["hours"],
+        seconds=rows[-1]["seconds"],
+        size=_size(run.model),
+        curve=tuple(dict(row) for row in rows),
+        scores=scores,
+        counts=f"{plan.name}/{run.task}.{run.cell}.{run.seed}.json.gz",
+        examples=examples,
+    )
+    return result, counts
+
+
+def _size(folder: Path) -> dict[str, float]:
+    """What `foldformer describe` says of it, without counting operations."""
+    with torch.device("meta"):
+        model = read_model_config(folder).model.build()
+    whole, depth = total(size for _, size in sizes(model)), model.encoder.depth
+    matrices = sum(size.parameters for role, size in sizes(depth) if role != "other")
+    return {**asdict(whole), "share": 100 * matrices / dense_entries(depth)}
+
+
+def _scores(path: Path) -> dict[str, object]:
+    """What an evaluation printed, less what the counts tell as well."""
+    found = _json(path)
+    try:
+        everything = found["scores"]["all"]
+        scores: dict[str, object] = {
+            "utterances": everything["utterances"],
+            "words": everything["words"],
+            "audio_seconds": found["audio_seconds"],
+            "languages": {
+                group: {key: each[key]["value"] for key in _WRITTEN}
+                for group, each in found["scores"].items()
+                if group != "all"
+            },
+        }
+        for key in _WRITTEN:
+            scores[key] = {end: everything[key][end] for end in ("value", "low", "high")}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged: it lacks {error}") from None
+    return scores
+
+
+def _transcripts(path: Path) -> list[dict[str, str]]:
+    """Id, language, reference and hypothesis of every utterance, in the order of the ids."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        said = [
+            {key: str(line[key]) for key in ("id", "language", "reference", "hypothesis")}
+            for line in map(json.loads, lines)
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is missing or damaged ({error})") from None
+    return sorted(said, key=lambda each: each["id"])
+
+
+def _examples(said: Sequence[dict[str, str]]) -> tuple[dict[str, str], ...]:
+    """Utterances drawn by their ids alone: the same ones for all models."""
+    number = min(_EXAMPLES, len(said))
+    return tuple(random.Random(0).sample(list(said), number))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is missing or damaged ({error})") from None

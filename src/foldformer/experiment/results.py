@@ -1,0 +1,206 @@
+"""The results of an experiment: JSON lines that are appended whole, counts of utterances beside."""
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from foldformer.decode.bootstrap import Array
+from foldformer.errors import InputError, SpecError
+from foldformer.experiment.plan import name_of
+from foldformer.experiment.spec import ExperimentSpec
+from foldformer.files import complete_files
+from foldformer.spec import Spec, from_dict, to_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Spec):
+    """One finished run: a line of the results."""
+
+    task: str
+    """What was learnt."""
+    cell: str
+    """The row of the table."""
+    seed: int
+    """Of the training."""
+    smoke: bool
+    """Whether it only shows that the cell runs."""
+    measure: str
+    """What decides: wer or bleu."""
+    config: dict[str, object]
+    """The whole training configuration."""
+    decode: dict[str, object]
+    """How the model was heard."""
+    data: dict[str, str]
+    """Fingerprints: of `train`, `valid`, and of each set."""
+    code: dict[str, str]
+    """`revision`, and `digest` of the sources that decide weights and scores."""
+    versions: dict[str, str]
+    """Of Python and of packages."""
+    machine: dict[str, object]
+    """Processor, cores, runs side by side."""
+    date: str
+    """Of the end of the run, UTC."""
+    hours: float
+    """Of audio that the training heard."""
+    seconds: float
+    """That the training took, validations included."""
+    size: dict[str, float]
+    """`parameters`, bytes in `fp32`, `fp16`, `int8` and `int4`, and `share`: % of the dense
+    encoder's weight matrices."""
+    curve: tuple[dict[str, float], ...]
+    """A mapping for each validation: step, hours, seconds, loss and scores."""
+    scores: dict[str, dict[str, object]]
+    """Of each set: utterances, words, seconds of audio, and each measure with its interval."""
+    counts: str
+    """File with the counts of every utterance, relative to that of the results."""
+    examples: dict[str, tuple[dict[str, str], ...]] = field(default_factory=dict)
+    """Of each set, some transcripts: the same utterances for all cells."""
+
+    @property
+    def name(self) -> str:
+        """TASK/CELL/SEED."""
+        return name_of(self.task, self.cell, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """The counts of every utterance of a set, in the order of their ids.
+
+    Attributes:
+        utterances: a digest of the ids: two models are comparable if it is the same.
+        counts: (N, M) as of the measure of the task.
+    """
+
+    utterances: str
+    counts: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What a file of results holds.
+
+    Attributes:
+        path: the file.
+        spec: the experiment as it was planned last; None in a file that is empty or missing.
+        results: {TASK/CELL/SEED: result}; of several of the same name the last one.
+    """
+
+    path: Path
+    spec: ExperimentSpec | None
+    results: dict[str, Result]
+
+    def counts(self, result: Result) -> dict[str, Counted]:
+        """{set: counts} of a result.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        return read_counts(self.path.parent / result.counts)
+
+
+def read_results(path: Path) -> Recorded:
+    """The results in a file; one that does not exist holds none.
+
+    A last line without an end was being written when the process or the machine died: it is none.
+
+    Raises:
+        InputError: the file is damaged; the message names the line.
+    """
+    spec: ExperimentSpec | None = None
+    results: dict[str, Result] = {}
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as results: {error}") from None
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        where = f"{path}, line {number}"
+        try:
+            data = json.loads(line)
+        except json.JSONDecodeError:
+            raise InputError(
+                f"{where}: is not JSON; expected results of `foldformer experiment`"
+            ) from None
+        try:
+            if isinstance(data, dict) and "plan" in data:
+                spec = from_dict(ExperimentSpec, data["plan"], "plan")
+            else:
+                result = from_dict(Result, data)
+                results[result.name] = result
+        except SpecError as error:
+            raise InputError(f"{where}: {error}") from None
+    return Recorded(path=path, spec=spec, results=results)
+
+
+def append_plan(path: Path, spec: ExperimentSpec) -> None:
+    """Note what is planned, unless the file says just that."""
+    if read_results(path).spec != spec:
+        _append(path, {"plan": to_dict(spec)})
+
+
+def append_result(path: Path, result: Result, counts: Mapping[str, Counted]) -> None:
+    """Write the counts beside the file, then the line: it stands for a whole result."""
+    file = path.parent / result.counts
+    with complete_files(file.parent) as beside:
+        plain = {
+            name: {"utterances": each.utterances, "counts": each.counts.astype(int).tolist()}
+            for name, each in counts.items()
+        }
+        packed = gzip.compress(json.dumps(plain, separators=(",", ":")).encode(), mtime=0)
+        (beside / file.name).write_bytes(packed)
+    _append(path, to_dict(result))
+
+
+def read_counts(path: Path) -> dict[str, Counted]:
+    """{set: counts} of a file that `append_result` wrote.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        data = json.loads(gzip.decompress(path.read_bytes()))
+        return {
+            name: Counted(
+                utterances=str(each["utterances"]),
+                counts=np.array(each["counts"], dtype=np.float64),
+            )
+            for name, each in data.items()
+        }
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: is missing or damaged ({error}); it belongs to a line of the results: take "
+            "both from the same place"
+        ) from None
+
+
+def cut_torn_line(path: Path) -> None:
+    """Remove a last line without an end. Only who holds the lock of the experiment may do that."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _append(path: Path, data: Mapping[str, object]) -> None:
+    """One line in one write, on the disk before anything else happens."""
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            file.write(line.encode())
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def digest_of(ids: Iterable[str]) -> str:
+    """What stands for the utterances of a set."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]

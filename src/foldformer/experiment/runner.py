@@ -1,0 +1,272 @@
+"""Does what is left of an experiment: trains, evaluates, records; several runs side by side."""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from foldformer.errors import InputError, SpecError
+from foldformer.experiment.fingerprint import fingerprint
+from foldformer.experiment.gather import gather
+from foldformer.experiment.plan import Plan, Run
+from foldformer.experiment.processes import end, stopped_by_signals
+from foldformer.experiment.progress import WIDTH, Clock, share_done, shown_loss, spoken
+from foldformer.experiment.results import (
+    Recorded,
+    Result,
+    append_plan,
+    append_result,
+    cut_torn_line,
+    read_results,
+)
+from foldformer.experiment.steps import (
+    COMMAND,
+    LOG,
+    Step,
+    corpora_of,
+    evaluations_of,
+    is_trained,
+    last_line,
+    training_of,
+)
+from foldformer.files import sole_process
+from foldformer.spec import from_dict, to_dict
+from foldformer.train.config import TrainConfig
+from foldformer.train.state import LAST, STATE
+
+_LOCK = "experiment.lock"
+_POLL = 0.1  # seconds
+
+
+def is_finished(run: Run, recorded: Recorded) -> bool:
+    """Whether the results hold this run, trained, heard and scored as the experiment says now."""
+    result = recorded.results.get(run.name)
+    if result is None or result.decode != to_dict(run.decode):
+        return False
+    if set(result.scores) != set(run.sets):
+        return False
+    try:
+        return from_dict(TrainConfig, result.config) == run.config
+    except SpecError:  # of another version
+        return False
+
+
+@dataclass
+class _Active:
+    """A run that is being done: the command at work, and those that follow."""
+
+    run: Run
+    begun: float
+    whole: bool
+    steps: list[Step]
+    step: Step
+    process: "subprocess.Popen[bytes]"
+
+
+@dataclass
+class Runner:
+    """Does the runs of a plan.
+
+    Args:
+        plan: the experiment.
+        runs: those that are wanted, what a run needs before itself.
+        jobs: runs side by side, on one core each.
+        say: prints a line that stays.
+        show: shows a line that the next one replaces.
+        command: what runs the steps.
+    """
+
+    plan: Plan
+    runs: Mapping[str, Run]
+    jobs: int
+    say: Callable[[str], None]
+    show: Callable[[str], None]
+    command: Sequence[str] = COMMAND
+    failed: dict[str, str] = field(default_factory=dict)
+    """{name: why} of the runs that could not be done."""
+
+    def __post_init__(self) -> None:
+        self._clock = Clock(self.jobs)
+        self._waiting: list[Run] = []
+        self._active: list[_Active] = []
+        self._done: set[str] = set()
+        self._data: dict[tuple[str, ...], str] = {}
+        self._held: tuple[int, ...] = ()
+
+    def run(self) -> bool:
+        """Do all that is not done yet; whether every run has a result in the end.
+
+        A run that fails is reported, and the others go on. When a signal stops the runner, the
+        trainings save their states, and the next start goes on from there.
+
+        Raises:
+            InputError: another runner works on this experiment, a corpus could not be made, or the
+                results are damaged or cannot be written.
+            Stopped: by a signal.
+        """
+        busy = (
+            f"{self.plan.output}: another `foldformer experiment` is at work there, or trainings "
+            "that it has started still save; wait for their end, or choose another `output`"
+        )
+        with sole_process(self.plan.output, _LOCK, busy) as lock, stopped_by_signals():
+            self._held = (lock.fileno(),)
+            cut_torn_line(self.plan.results)
+            recorded = read_results(self.plan.results)
+            self._waiting = [run for run in self.runs.values() if self._is_due(run, recorded)]
+            self._done = {name for name, run in self.runs.items() if is_finished(run, recorded)}
+            self.say(
+                f"{len(self.runs)} runs: {len(self._done)} done before; {self.jobs} at a time; "
+                f"about {spoken(self._clock.left(self._waiting, {}))}"
+            )
+            try:
+                if self._waiting:
+                    self._make_corpora()
+                    append_plan(self.plan.results, self.plan.spec)
+                while self._waiting or self._active:
+                    self._begin()
+                    self._look()
+                    time.sleep(_POLL)
+            finally:
+                self._stop()
+        return not self.failed
+
+    def _is_due(self, run: Run, recorded: Recorded) -> bool:
+        """Not finished; or its model, which another run needs that is not, is not there."""
+        if not is_finished(run, recorded):
+            return True
+        later = [each for each in self.runs.values() if each.needs == run.name]
+        wanted = any(not is_finished(each, recorded) for each in later)
+        return wanted and not is_trained(run)
+
+    def _make_corpora(self) -> None:
+        for step in corpora_of(self.plan.spec.corpora, self.plan.output):
+            self.show(step.what)
+            process = step.start(self.command, self._held)
+            try:
+                code = process.wait()
+            finally:
+                end([process])
+            if code:
+                raise InputError(
+                    f"foldformer {' '.join(step.words)}: failed: {last_line(step.log)[:300]} "
+                    f"(all of it is in {step.log})"
+                )
+
+    def _begin(self) -> None:
+        """Start as many runs as there is room for, whatever needs another's model after that."""
+        busy = {active.run.name for active in self._active}
+        pending = {run.name for run in self._waiting} | busy
+        for run in list(self._waiting):
+            if len(self._active) >= self.jobs:
+                return
+            if run.needs in pending:
+                continue
+            self._waiting.remove(run)
+            if run.needs in self.failed:
+                self._fail(run, f"{run.needs}, whose model it needs, has failed")
+                continue
+            try:
+                self._start(run)
+            except InputError as error:
+                self._fail(run, str(error))
+
+    def _start(self, run: Run) -> None:
+        # A training that is complete says so at once, or that it was another one.
+        steps = training_of(run)
+        if run.name not in self._done:
+            steps += evaluations_of(run)
+        whole = run.trains and not (run.model / STATE / LAST).exists()
+        first, *rest = steps
+        process = first.start(self.command, self._held)
+        self._active.append(_Active(run, time.monotonic(), whole, rest, first, process))
+        self.say(f"begun   {run.name}")
+
+    def _look(self) -> None:
+        """Go on with what has ended, and show how far the rest is."""
+        for active in list(self._active):
+            code = active.process.poll()
+            if code is None:
+                continue
+            if code:
+                self._active.remove(active)
+                reason = last_line(active.step.log).removeprefix("foldformer: error: ")
+                self._fail(
+                    active.run,
+                    f"{active.step.what}: {reason[:300] or f'exit code {code}'} "
+                    f"(log: {active.step.log})",
+                )
+            elif active.steps:
+                active.step = active.steps.pop(0)
+                active.process = active.step.start(self.command, self._held)
+            else:
+                self._active.remove(active)
+                self._finish(active)
+        self.show(self._state())
+
+    def _finish(self, active: _Active) -> None:
+        run, minutes = active.run, (time.monotonic() - active.begun) / 60
+        if active.whole:
+            self._clock.took(run, minutes)
+        if run.name in self._done:
+            self.say(f"trained {run.name} again, in {spoken(minutes)}; its result stands")
+            return
+        try:
+            result, counts = gather(self.plan, run, self._fingerprints(run), self.jobs)
+        except InputError as error:
+            self._fail(run, str(error))
+            return
+        append_result(self.plan.results, result, counts)
+        self._done.add(run.name)
+        self.say(f"done    {run.name}: {_scores(result)}; {spoken(minutes)}")
+
+    def _fail(self, run: Run, reason: str) -> None:
+        self.failed[run.name] = reason
+        self.say(f"failed  {run.name}: {reason}")
+
+    def _fingerprints(self, run: Run) -> dict[str, str]:
+        data = run.config.data
+        manifests: dict[str, str | tuple[str, ...]] = {"train": data.train, "valid": data.valid}
+        return {name: self._fingerprint(each) for name, each in {**manifests, **run.sets}.items()}
+
+    def _fingerprint(self, manifests: str | tuple[str, ...]) -> str:
+        """Each once for all runs."""
+        key = (manifests,) if isinstance(manifests, str) else manifests
+        if key not in self._data:
+            self._data[key] = fingerprint(manifests)
+        return self._data[key]
+
+    def _state(self) -> str:
+        """One line: what is at work, how much is done, when it will all be done."""
+        parts, left = [], {}
+        for active in self._active:
+            log = active.run.place / LOG
+            share = 1.0
+            if active.step.what == "training":
+                share = share_done(log, active.run.config.training.steps)
+                loss = shown_loss(log)
+                parts.append(f"{active.run.name} {share:.0%}" + (f" loss {loss}" if loss else ""))
+            else:
+                parts.append(f"{active.run.name} scoring")
+            left[active.run.name] = self._clock.minutes(active.run) * (1.02 - share)
+        rest = (
+            f"{len(self._done)}/{len(self.runs)} done, "
+            f"{spoken(self._clock.left(self._waiting, left))} left"
+        )
+        shown = ", ".join(parts)
+        room = WIDTH - 1 - len(rest) - 2
+        return f"{shown if len(shown) <= room else shown[: room - 1] + '…'}; {rest}"
+
+    def _stop(self) -> None:
+        """End what is still at work; trainings save first."""
+        end([active.process for active in self._active])
+        self._active.clear()
+
+
+def _scores(result: Result) -> str:
+    """The decisive score of each set, in a few letters."""
+    found = []
+    for name, scores in result.scores.items():
+        score = scores[result.measure]
+        value = score["value"] if isinstance(score, Mapping) else None
+        found.append(f"{name} " + ("-" if value is None else f"{value:.1f}"))
+    return f"{result.measure.upper()} {', '.join(found)}"

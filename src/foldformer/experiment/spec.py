@@ -1,0 +1,187 @@
+"""What an experiment's YAML says: trainings that differ in a few keys, and how they are judged."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from foldformer.errors import InputError, SpecError
+from foldformer.spec import Spec, from_dict, nearest, read_yaml
+
+EXPERIMENT = "experiment.yaml"
+"""The experiment of a recipe folder, unless a file is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeSpec(Spec):
+    """How a model is heard when it is scored; the options of `foldformer evaluate`."""
+
+    head: str | None = None
+    """The head to decode; the first one unless given."""
+    chunk: str | None = None
+    """Hear as a stream of such chunks would, like 640ms; the full context unless given."""
+    beam: int = 1
+    """Hypotheses kept; 1 is greedy."""
+    weights: Literal["fp32", "int8", "int4"] = "fp32"
+    """Number format that the matrices are rounded to first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """What is learnt, from which base configuration, and what it is scored on."""
+
+    config: str
+    """The training YAML that every cell changes a little, beside the experiment's."""
+    measure: Literal["wer", "bleu"]
+    """What decides."""
+    sets: dict[str, str]
+    """Manifests to score on, by their names in tables; each is a table of its own."""
+    after: str | None = None
+    """Start from the encoder that the same cell, with the same seed, has learnt in this task."""
+    minutes: float = 10.0
+    """Of one core, that a run of this task takes, evaluation included: an estimate."""
+
+    def __post_init__(self) -> None:
+        if not self.sets:
+            raise SpecError("sets: expected one manifest or more")
+        if not self.minutes > 0:
+            raise SpecError(f"minutes: expected more than 0, got {self.minutes}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec(Spec):
+    """One row of a table: what it changes in the base configurations."""
+
+    title: str
+    """Its name in tables."""
+    table: str
+    """The table it stands in."""
+    set: dict[str, object] = field(default_factory=dict)
+    """Dotted keys of the training configuration, and their values here."""
+    model_of: str | None = None
+    """Train nothing, and score the models of this cell, in another way."""
+    against: str | None = None
+    """The cell that relative changes are measured from; none unless given."""
+    paper: str | None = None
+    """Its row in the paper's table: dense, k3-r2, k3-r16, k6-r16 or k9-r16."""
+    tasks: tuple[str, ...] | None = None
+    """The tasks it is run for; all unless given."""
+    seeds: tuple[int, ...] | None = None
+    """The seeds it is run with; those of the experiment unless given."""
+    decode: DecodeSpec = field(default_factory=DecodeSpec)
+    """How its models are heard."""
+    cost: float = 1.0
+    """Its time, as a multiple of the task's `minutes`."""
+
+    def __post_init__(self) -> None:
+        if self.model_of is not None and self.set:
+            raise SpecError("set: a cell with model_of trains nothing; remove one of the two")
+        if not self.cost > 0:
+            raise SpecError(f"cost: expected more than 0, got {self.cost}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeSpec(Spec):
+    """How `--smoke` makes everything small: it shows that all cells run, and nothing else."""
+
+    corpora: tuple[str, ...] = ()
+    """In place of the experiment's."""
+    set: dict[str, object] = field(default_factory=dict)
+    """Dotted keys that are set in every training, over those of the cell."""
+    sets: dict[str, str] = field(default_factory=dict)
+    """Manifests to score on, in place of every task's; empty keeps those."""
+    tasks: dict[str, dict[str, object]] = field(default_factory=dict)
+    """More dotted keys, for the trainings of one task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentSpec(Spec):
+    """An experiment: cells x tasks x seeds."""
+
+    title: str
+    """Heading of the report."""
+    output: str
+    """Folder of models, logs and transcripts. The results do not stand there but beside the YAML,
+    in `results`."""
+    corpora: tuple[str, ...] = ()
+    """Corpora to make first: each is what follows `foldformer corpus`."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Of weights, order of the data, augmentation and dropout: the same for all cells."""
+    tasks: dict[str, TaskSpec]
+    """What is learnt."""
+    cells: dict[str, CellSpec]
+    """The rows of the tables, in their order."""
+    smoke: SmokeSpec = field(default_factory=SmokeSpec)
+    """What `--smoke` runs instead."""
+
+    def __post_init__(self) -> None:
+        for where, names in (("tasks", self.tasks), ("cells", self.cells)):
+            for name in names:
+                if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+                    raise SpecError(
+                        f"{where}.{name}: expected a name of lower-case letters, digits and "
+                        "hyphens; it becomes a folder"
+                    )
+            if not names:
+                raise SpecError(f"{where}: expected one or more")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise SpecError(f"seeds: expected different numbers, got {list(self.seeds)}")
+        for name, task in self.tasks.items():
+            _check_known(f"tasks.{name}.after", task.after, self.tasks)
+            if task.after is not None and self.tasks[task.after].after is not None:
+                raise SpecError(f"tasks.{name}.after: {task.after} itself comes after another task")
+        for name, cell in self.cells.items():
+            self._check_cell(f"cells.{name}", cell)
+        for name in self.smoke.tasks:
+            _check_known(f"smoke.tasks.{name}", name, self.tasks)
+
+    def _check_cell(self, where: str, cell: CellSpec) -> None:
+        _check_known(f"{where}.against", cell.against, self.cells)
+        _check_known(f"{where}.model_of", cell.model_of, self.cells)
+        if cell.model_of is not None and self.cells[cell.model_of].model_of is not None:
+            raise SpecError(f"{where}.model_of: {cell.model_of} has no model of its own")
+        for task in cell.tasks or ():
+            _check_known(f"{where}.tasks", task, self.tasks)
+
+    def tasks_of(self, cell: str) -> tuple[str, ...]:
+        """The tasks that a cell is run for."""
+        return self.cells[cell].tasks or tuple(self.tasks)
+
+    def seeds_of(self, cell: str) -> tuple[int, ...]:
+        """The seeds that a cell is run with."""
+        return self.cells[cell].seeds or self.seeds
+
+
+def _check_known(where: str, name: str | None, known: Iterable[str]) -> None:
+    known = list(known)
+    if name is not None and name not in known:
+        raise SpecError(f"{where}: there is no {name!r}{nearest(name, known)}")
+
+
+def experiment_file(place: Path) -> Path:
+    """The YAML that a recipe folder, or the path of a file, names."""
+    return place / EXPERIMENT if place.is_dir() else place
+
+
+def read_experiment(place: Path) -> ExperimentSpec:
+    """The experiment of a recipe folder, or of a YAML file.
+
+    Raises:
+        InputError: there is no such file, or it is no YAML.
+        SpecError: what it says is wrong; the message names file and key.
+    """
+    path = experiment_file(place)
+    if place.is_dir() and not path.exists():
+        raise InputError(f"{place}: holds no {EXPERIMENT}; expected the folder of an experiment")
+    data = read_yaml(path)
+    try:
+        return from_dict(ExperimentSpec, data)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def results_file(place: Path) -> Path:
+    """Where the results of an experiment stand: `results/NAME.jsonl` beside `NAME.yaml`."""
+    path = experiment_file(place)
+    return path.parent / "results" / f"{path.stem}.jsonl"

@@ -1,0 +1,147 @@
+"""The commands that a run consists of: one training, and an evaluation for each set."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldformer.errors import InputError
+from foldformer.experiment.plan import Run
+from foldformer.train.curve import read_curve
+from foldformer.train.state import STATE
+
+LOG = "train.log"
+
+COMMAND = (sys.executable, "-m", "foldformer.experiment.child")
+"""What runs `foldformer VERB ...`, given the id of the process to end with, and those words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command.
+
+    Attributes:
+        what: in a few words.
+        words: what follows `foldformer`.
+        log: where its errors go.
+        output: where it prints to; the log unless given.
+    """
+
+    what: str
+    words: tuple[str, ...]
+    log: Path
+    output: Path | None = None
+
+    def start(
+        self, command: Sequence[str] = COMMAND, held: Sequence[int] = ()
+    ) -> "subprocess.Popen[bytes]":
+        """Start it on one core, out of reach of the terminal's signals: who started it sends them.
+
+        Args:
+            command: what runs the step.
+            held: files that it holds open as long as it lives: their locks last as long.
+
+        Raises:
+            InputError: the place of its logs cannot be written.
+        """
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("wb") as log, (self.output or self.log).open("ab") as output:
+                if self.output is not None:
+                    output.truncate(0)
+                return subprocess.Popen(
+                    [*command, str(os.getpid()), *self.words],
+                    env={**os.environ, **threads, "COLUMNS": "80"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=held,
+                )
+        except OSError as error:
+            raise InputError(f"{self.log}: cannot be written: {error.strerror}") from None
+
+
+def is_trained(run: Run) -> bool:
+    """Whether the model of a run is there, trained to its last step."""
+    try:
+        rows = read_curve(run.model / STATE)
+    except InputError:
+        return False
+    return bool(rows) and rows[-1]["step"] >= run.config.training.steps
+
+
+def training_of(run: Run) -> list[Step]:
+    """The training of a run; none where it scores the model of another one."""
+    if not run.trains:
+        return []
+    words = ["train", str(run.base)]
+    for key, value in run.settings:
+        words += [f"--{key}", value]
+    return [Step(what="training", words=tuple(words), log=run.place / LOG)]
+
+
+def evaluations_of(run: Run) -> list[Step]:
+    """An evaluation on each set of a run."""
+    return [
+        Step(
+            what=f"evaluation on {name}",
+            words=("evaluate", str(run.model), manifest, *_options(run), "--json", "--output",
+                   str(transcripts_of(run, name))),
+            log=run.place / f"evaluate-{_plain(name)}.log",
+            output=scores_of(run, name),
+        )
+        for name, manifest in run.sets.items()
+    ]  # fmt: skip
+
+
+def corpora_of(commands: Sequence[str], output: Path) -> list[Step]:
+    """The corpora of an experiment; one that is there says so at once."""
+    return [
+        Step(
+            what=f"corpus {words}",
+            words=("corpus", *words.split()),
+            log=output / f"corpus-{number}.log",
+        )
+        for number, words in enumerate(commands)
+    ]
+
+
+def scores_of(run: Run, name: str) -> Path:
+    """Where the evaluation on a set prints its scores to."""
+    return run.place / f"{_plain(name)}.json"
+
+
+def transcripts_of(run: Run, name: str) -> Path:
+    """Where the evaluation on a set writes its transcripts."""
+    return run.place / f"{_plain(name)}.jsonl"
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
+def _options(run: Run) -> list[str]:
+    decode, words = run.decode, ["--text", run.config.data.text]
+    if decode.head is not None:
+        words += ["--head", decode.head]
+    if decode.chunk is not None:
+        words += ["--chunk", decode.chunk]
+    if decode.beam != 1:
+        words += ["--beam", str(decode.beam)]
+    if decode.weights != "fp32":
+        words += ["--weights", decode.weights]
+    return words
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something, for the message about a command that failed."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+    return next((line for line in reversed(lines) if line), "")

@@ -1,0 +1,92 @@
+"""An experiment with its results, read from where they lie."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from foldformer.errors import InputError, SpecError
+from foldformer.experiment.plan import name_of
+from foldformer.experiment.results import Result, read_results
+from foldformer.experiment.spec import (
+    ExperimentSpec,
+    experiment_file,
+    read_experiment,
+    results_file,
+)
+from foldformer.report.paper import paper
+from foldformer.report.tables import Table, tables_of
+from foldformer.spec import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """An experiment and its results.
+
+    Attributes:
+        path: the file of the results, whether it exists or not.
+        spec: the experiment.
+        results: {TASK/CELL/SEED: result}.
+        tables: all of them, complete or not.
+        planned: number of runs.
+    """
+
+    path: Path
+    spec: ExperimentSpec
+    results: dict[str, Result]
+    tables: tuple[Table, ...] = field(default_factory=tuple)
+    planned: int = 0
+
+    @property
+    def done(self) -> int:
+        """Planned runs that have a result."""
+        wanted = {
+            name_of(task, cell, seed)
+            for cell in self.spec.cells
+            for task in self.spec.tasks_of(cell)
+            for seed in self.spec.seeds_of(cell)
+        }
+        return len(wanted & self.results.keys())
+
+    @property
+    def smoke(self) -> bool:
+        """Whether the results are those of a smoke test."""
+        return any(each.smoke for each in self.results.values())
+
+
+def read_evidence(place: Path) -> Evidence:
+    """The tables of a recipe folder, of an experiment's YAML, or of a file of results.
+
+    Results whose cells, tasks or seeds are not planned (any more) are in no table.
+
+    Raises:
+        InputError: the file or what belongs to it is missing or damaged, or smoke tests and real
+            results are mixed in it.
+        SpecError: the experiment is wrong, or names a row that the paper does not have.
+    """
+    if place.suffix == ".jsonl":
+        if not place.is_file():
+            raise InputError(f"{place}: no such file; expected results of `foldformer experiment`")
+        recorded = read_results(place)
+        if recorded.spec is None:
+            raise InputError(f"{place}: does not say what was planned; expected a line with `plan`")
+        spec = recorded.spec
+    else:
+        spec, recorded = read_experiment(place), read_results(results_file(place))
+    for name, cell in spec.cells.items():
+        if cell.paper is not None and cell.paper not in paper().rows:
+            raise SpecError(
+                f"{experiment_file(place)}: cells.{name}.paper: the paper has no {cell.paper!r}"
+                f"{nearest(cell.paper, paper().rows)}"
+            )
+    smoke = {each.smoke for each in recorded.results.values()}
+    if len(smoke) > 1:
+        raise InputError(
+            f"{recorded.path}: holds results of a smoke test beside real ones; keep them apart"
+        )
+    seeds = sum(len(spec.tasks_of(cell)) * len(spec.seeds_of(cell)) for cell in spec.cells)
+    return Evidence(
+        path=recorded.path,
+        spec=spec,
+        results=recorded.results,
+        tables=tuple(tables_of(spec, recorded)),
+        planned=seeds,
+    )

@@ -1,0 +1,154 @@
+"""The results of experiments as one HTML page that needs nothing else."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from foldformer.decode.edits import Pair, aligned
+from foldformer.decode.measures import MEASURES
+from foldformer.decode.texts import normalised
+from foldformer.experiment.results import Result
+from foldformer.measure.similarity import Similarity
+from foldformer.report.charts import Line, Point, curves, heat, key, scatter
+from foldformer.report.evidence import Evidence
+from foldformer.report.row_text import HOW_TO_READ, heading, notes, of_paper, row_text, status
+from foldformer.report.tables import Table
+from foldformer.report.templates import templates
+
+
+def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None = None) -> str:
+    """The page: tables beside the paper's, scores against bytes, curves, errors, origins.
+
+    It loads nothing, runs nothing, and shows what is in results as text, whatever that is.
+
+    Args:
+        evidence: some experiments.
+        similarity: of the layers of a model, to be shown too.
+    """
+    environment = templates()
+    environment.filters["kept"] = _kept
+    return environment.get_template("experiment.html").render(
+        title=" and ".join(each.spec.title for each in evidence),
+        experiments=[_experiment(each) for each in evidence],
+        reading=f"{HOW_TO_READ} {of_paper()}",
+        similarity=None if similarity is None else _similarity(similarity),
+    )
+
+
+def _kept(text: str) -> str:
+    """The text with intervals and deviations that are not broken between lines."""
+    return text.replace(", ", ",\N{NO-BREAK SPACE}").replace("± ", "±\N{NO-BREAK SPACE}")
+
+
+def _experiment(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "title": evidence.spec.title,
+        "path": evidence.path.name,
+        "status": status(evidence),
+        "smoke": evidence.smoke,
+        "tables": [_table(table) for table in evidence.tables],
+        "curves": list(_curves(evidence)),
+        "examples": list(_examples(evidence)),
+        "origin": _origin(evidence),
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    points = [
+        Point(row.stored / 1e6, row.score.value, row.score.low, row.score.high, row.title)
+        for row in table.rows
+        if row.score is not None and row.stored is not None and not row.marks
+    ]
+    title = MEASURES[table.measure].title
+    chart = None
+    if len(points) > 1:
+        chart = scatter(points, "MB of weights", title, table.lower_is_better)
+    return {
+        "heading": heading(table),
+        "title": title,
+        "rows": [row_text(row, table.measure) for row in table.rows],
+        "missing": [row.score is None for row in table.rows],
+        "paper": any(row.paper is not None for row in table.rows),
+        "compared": any(row.change is not None or row.refused for row in table.rows),
+        "notes": notes(table),
+        "chart": chart,
+    }
+
+
+def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """One figure for each table and task: the validation scores of the cells that train."""
+    spec = evidence.spec
+    for name in dict.fromkeys(cell.table for cell in spec.cells.values()):
+        for task, said in spec.tasks.items():
+            lines = []
+            for cell, row in spec.cells.items():
+                found = [r for r in evidence.results.values() if (r.task, r.cell) == (task, cell)]
+                points = _mean_curve(found, said.measure)
+                if row.table == name and row.model_of is None and points:
+                    lines.append(Line(row.title, points))
+            if lines:
+                yield {
+                    "heading": f"{name}: {task}",
+                    "svg": curves(
+                        lines, "hours of audio heard", f"{MEASURES[said.measure].title}, validation"
+                    ),
+                    "legend": [(key(number), line.label) for number, line in enumerate(lines)],
+                }
+
+
+def _mean_curve(results: Sequence[Result], measure: str) -> tuple[tuple[float, float], ...]:
+    """Hours and score of each validation, by the mean of the seeds that had it."""
+    rows: dict[float, list[Mapping[str, float]]] = {}
+    for result in results:
+        for row in result.curve:
+            if measure in row:
+                rows.setdefault(row["step"], []).append(row)
+    return tuple(
+        (
+            statistics.fmean(each["hours"] for each in rows[step]),
+            statistics.fmean(each[measure] for each in rows[step]),
+        )
+        for step in sorted(rows)
+    )
+
+
+def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """For each task and set a few utterances, as the cells with their first seed wrote them."""
+    for task, said in evidence.spec.tasks.items():
+        for name in said.sets:
+            utterances: dict[str, dict[str, Any]] = {}
+            for cell, row in evidence.spec.cells.items():
+                seed = evidence.spec.seeds_of(cell)[0]
+                result = evidence.results.get(f"{task}/{cell}/{seed}")
+                for each in result.examples.get(name, ()) if result is not None else ():
+                    shown = utterances.setdefault(each["id"], {**each, "written": []})
+                    shown["written"].append((row.title, _pairs(each)))
+            if utterances:
+                yield {"heading": f"{task}, {name}", "utterances": list(utterances.values())}
+
+
+def _pairs(each: Mapping[str, str]) -> list[Pair]:
+    reference, hypothesis = (normalised(each[key]).split() for key in ("reference", "hypothesis"))
+    return aligned(reference, hypothesis)
+
+
+def _origin(evidence: Evidence) -> dict[str, Any]:
+    """Where the results come from: what differs between runs in a table, the rest once."""
+    results = list(evidence.results.values())
+    data: dict[str, set[str]] = {}
+    for result in results:
+        for name, digest in result.data.items():
+            data.setdefault(name, set()).add(digest)
+    return {
+        "runs": results,
+        "data": {name: sorted(digests) for name, digests in data.items()},
+        "versions": sorted({", ".join(f"{k} {v}" for k, v in r.versions.items()) for r in results}),
+        "machines": sorted({", ".join(f"{k}: {v}" for k, v in r.machine.items()) for r in results}),
+    }
+
+
+def _similarity(similarity: Similarity) -> dict[str, str | Markup]:
+    said = f"Cosine between the weight matrices of each two layers of {similarity.model}"
+    return {"model": similarity.model, "svg": heat(similarity.cosines, said)}

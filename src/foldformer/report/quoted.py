@@ -1,0 +1,110 @@
+"""Figures that documents quote from results: found by marks, and held to what the results say.
+
+A table stands between two comments, a figure before one; paths are relative to the document:
+
+    <!-- results: results/experiment.jsonl paper recognition composed -->
+    ... the table ...
+    <!-- /results -->
+
+    WER is 4.3<!-- result: results/experiment.jsonl recognition/dense composed wer -->
+
+Within code that a document shows, marks are none. In place of the file of results, the folder of
+the recipe can be named: then there may be no result yet, and the table says so. What a single
+figure can be: `wer` or `bleu`, `change`, `share`, `mb`, `hours`, `minutes`.
+"""
+
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+from foldformer.errors import InputError
+from foldformer.report.evidence import Evidence, read_evidence
+from foldformer.report.markdown import markdown_table
+from foldformer.report.row_text import change_text, heading, status
+from foldformer.report.tables import Row, Table
+from foldformer.report.written import figure, megabytes
+
+_TABLE = re.compile(r"(<!-- results: (.+?) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
+_CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+_FIGURE = re.compile(r"([^\s|(]*)(<!-- result: (.+?) -->)")
+
+
+def updated(document: Path) -> str:
+    """The text of a document with all that it quotes of results as they are now.
+
+    Raises:
+        InputError: it cannot be read, or quotes what is not there.
+    """
+    try:
+        text = document.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{document}: cannot be read: {error}") from None
+    evidence = cache(read_evidence)
+
+    def table(found: re.Match[str]) -> str:
+        place, table, task, name = _words(document, found[2], 4)
+        read = evidence(document.parent / place)
+        shown = _table(document, read, table, task, name)
+        title = f"**{heading(shown)}.** {status(read)}"
+        return f"{found[1]}{title}\n\n{markdown_table(shown)}\n{found[4]}"
+
+    def single(found: re.Match[str]) -> str:
+        place, cell, name, what = _words(document, found[3], 4)
+        value = _figure(document, evidence(document.parent / place), cell, name, what)
+        return f"{value}{found[2]}"
+
+    parts = _CODE.split(text)  # the odd ones are code
+    parts[::2] = [_FIGURE.sub(single, _TABLE.sub(table, part)) for part in parts[::2]]
+    return "".join(parts)
+
+
+def quotes(document: Path) -> int:
+    """How many tables and figures a document quotes."""
+    parts = _CODE.split(document.read_text(encoding="utf-8"))[::2]
+    return sum(len(_TABLE.findall(part)) + len(_FIGURE.findall(part)) for part in parts)
+
+
+def _words(document: Path, text: str, number: int) -> list[str]:
+    words = shlex.split(text)
+    if len(words) != number:
+        raise InputError(
+            f"{document}: <!-- result(s): {text} -->: expected {number} words, got {len(words)}; "
+            "quote a name with spaces"
+        )
+    return words
+
+
+def _table(document: Path, evidence: Evidence, table: str, task: str, name: str) -> Table:
+    for each in evidence.tables:
+        if (each.table, each.task, each.set) == (table, task, name):
+            return each
+    known = "; ".join(f"{each.table} {each.task} {each.set}" for each in evidence.tables)
+    raise InputError(f"{document}: quotes the table {table} {task} {name}; there are: {known}")
+
+
+def _figure(document: Path, evidence: Evidence, run: str, name: str, what: str) -> str:
+    task, _, cell = run.partition("/")
+    for table in evidence.tables:
+        for row in table.rows:
+            if (table.task, row.cell, table.set) == (task, cell, name):
+                value = _value(table, row, what)
+                if value:
+                    return value
+    raise InputError(f"{document}: quotes {what} of {run} on {name}, of which there is no result")
+
+
+def _value(table: Table, row: Row, what: str) -> str:
+    """A figure as tables write it; empty where there is none."""
+    if row.score is None:
+        return ""
+    share, stored = row.size("share"), row.stored
+    shown = {
+        table.measure: figure(row.score.value),
+        "change": change_text(row).partition(" ")[0] if row.change is not None else "",
+        "share": "" if share is None else f"{share:.1f}",
+        "mb": "" if stored is None else megabytes(stored),
+        "hours": figure(row.hours),
+        "minutes": figure(row.minutes),
+    }
+    return shown.get(what, "")

@@ -1,0 +1,205 @@
+"""The tables of an experiment: every cell that was planned, with what its runs have given."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from foldformer.decode.measures import MEASURES
+from foldformer.experiment.plan import name_of
+from foldformer.experiment.results import Recorded, Result
+from foldformer.experiment.spec import ExperimentSpec
+from foldformer.report.estimates import Estimate, Figures
+from foldformer.report.paper import PaperRow, paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A cell on one set.
+
+    Attributes:
+        cell: its name in the experiment.
+        title: its name in tables.
+        results: of its seeds; empty where nothing was run.
+        wanted: seeds that were planned.
+        score: None where there is no result.
+        change: against another cell, in % of it; None where there is none, or `refused` says why.
+        marks: in what its runs differ from most of the table.
+        refused: why there is no relative change, where one was planned and there are results.
+        paper: the paper's row.
+    """
+
+    cell: str
+    title: str
+    results: tuple[Result, ...]
+    wanted: int
+    score: Estimate | None = None
+    change: Estimate | None = None
+    marks: tuple[str, ...] = ()
+    refused: str | None = None
+    paper: PaperRow | None = None
+
+    def size(self, key: str) -> float | None:
+        """Of the model: `parameters`, `share`, or bytes at `fp32` and so on."""
+        return self.results[0].size[key] if self.results else None
+
+    @property
+    def stored(self) -> float | None:
+        """Bytes of the weights as they were heard: of fp32 unless they were rounded."""
+        return self.size(str(self.results[0].decode["weights"])) if self.results else None
+
+    @property
+    def hours(self) -> float | None:
+        """Of audio heard in training, by the mean of the seeds."""
+        return statistics.fmean(each.hours for each in self.results) if self.results else None
+
+    @property
+    def minutes(self) -> float | None:
+        """That a training took, by the mean of the seeds."""
+        if not self.results:
+            return None
+        return statistics.fmean(each.seconds for each in self.results) / 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The cells of a table, in one task, on one set.
+
+    Attributes:
+        table: its name in the experiment.
+        task: what was learnt.
+        set: what it was scored on.
+        measure: by what.
+        rows: in the order of the experiment.
+        content: utterances and words of the set; None where there is no result.
+    """
+
+    table: str
+    task: str
+    set: str
+    measure: str
+    rows: tuple[Row, ...]
+    content: tuple[int, int] | None
+
+    @property
+    def lower_is_better(self) -> bool:
+        """As of errors."""
+        return MEASURES[self.measure].lower_is_better
+
+
+def tables_of(spec: ExperimentSpec, recorded: Recorded) -> Iterator[Table]:
+    """One table for each of the experiment's, in each task, on each set.
+
+    Raises:
+        InputError: the counts that belong to a result are missing or damaged.
+    """
+    for task, said in spec.tasks.items():
+        counts = {
+            name: recorded.counts(result)
+            for name, result in recorded.results.items()
+            if result.task == task
+        }
+        for name in said.sets:
+            scored = {run: each[name] for run, each in counts.items() if name in each}
+            sheet = _Sheet(spec, recorded.results, Figures(said.measure, scored), task, name)
+            for table in dict.fromkeys(cell.table for cell in spec.cells.values()):
+                if cells := sheet.cells(table):
+                    yield sheet.table(table, cells)
+
+
+_Origin = tuple[tuple[str, str, str], str]
+"""Fingerprints of the data, and the digest of the code: the same for runs that are compared."""
+
+_DIFFERENT = ("other data", "other code")
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """All results of a task on a set."""
+
+    spec: ExperimentSpec
+    results: dict[str, Result]
+    figures: Figures
+    task: str
+    set: str
+
+    def cells(self, table: str) -> list[str]:
+        """The cells of a table, behind those that they are compared with."""
+        own = [
+            cell
+            for cell, said in self.spec.cells.items()
+            if said.table == table and self.task in self.spec.tasks_of(cell)
+        ]
+        others = [self.spec.cells[cell].against for cell in own]
+        return list(dict.fromkeys([*(each for each in others if each and each not in own), *own]))
+
+    def table(self, table: str, cells: Sequence[str]) -> Table:
+        """The table of these cells."""
+        shown = [result for cell in cells for result in self.runs(cell).values()]
+        counted = Counter(map(self.origin, shown))
+        usual = counted.most_common(1)[0][0] if counted else None
+        content = None
+        if shown:
+            scores = shown[0].scores[self.set]
+            content = int(str(scores["utterances"])), int(str(scores["words"]))
+        return Table(
+            table=table,
+            task=self.task,
+            set=self.set,
+            measure=self.spec.tasks[self.task].measure,
+            rows=tuple(self.row(table, cell, usual) for cell in cells),
+            content=content,
+        )
+
+    def row(self, table: str, cell: str, usual: _Origin | None) -> Row:
+        """A cell; `usual` is the origin of most of the table's results."""
+        said, results = self.spec.cells[cell], self.runs(cell)
+        origins = [self.origin(each) for each in results.values()]
+        marks = [
+            what
+            for place, what in enumerate(_DIFFERENT)
+            if usual is not None and any(origin[place] != usual[place] for origin in origins)
+        ]
+        change, refused = None, None
+        if results and said.against is not None and said.table == table:
+            change, refused = self.change(results, self.runs(said.against))
+        runs = {seed: result.name for seed, result in results.items()}
+        return Row(
+            cell=cell,
+            title=said.title,
+            results=tuple(results.values()),
+            wanted=len(self.spec.seeds_of(cell)),
+            score=self.figures.score(runs) if runs else None,
+            change=change,
+            marks=tuple(marks),
+            refused=refused,
+            paper=None if said.paper is None else paper().rows[said.paper],
+        )
+
+    def runs(self, cell: str) -> dict[int, Result]:
+        """{seed: result} of those that were planned and are there."""
+        names = {seed: name_of(self.task, cell, seed) for seed in self.spec.seeds_of(cell)}
+        scored = self.figures.utterances
+        return {seed: self.results[name] for seed, name in names.items() if name in scored}
+
+    def origin(self, result: Result) -> _Origin:
+        """What has to be the same for two results to be compared."""
+        data = (result.data["train"], result.data["valid"], result.data[self.set])
+        return data, result.code["digest"]
+
+    def change(
+        self, here: dict[int, Result], there: dict[int, Result]
+    ) -> tuple[Estimate | None, str | None]:
+        """The relative change over the seeds that both have; or why there is none."""
+        seeds = [seed for seed in here if seed in there]
+        if not seeds:
+            return None, "nothing to compare with"
+        both = [each[seed] for each in (here, there) for seed in seeds]
+        for place, what in enumerate(_DIFFERENT):
+            if len({self.origin(each)[place] for each in both}) > 1:
+                return None, what
+        if len({self.figures.utterances[each.name] for each in both}) > 1:
+            return None, "other utterances"
+        runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
+        change = self.figures.change(runs, others)
+        return change, None if change is not None else "the other may be 0"

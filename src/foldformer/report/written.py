@@ -1,0 +1,24 @@
+"""How figures are written in tables: alike in pages, in Markdown and in running text."""
+
+
+def figure(value: float | None, sign: str = "") -> str:
+    """Three digits or so; `?` for what is not known. `sign="+"` shows that of positive ones too."""
+    if value is None:
+        return "?"
+    return f"{value:{sign}.{1 if abs(value) >= 10 else 2}f}"
+
+
+def with_interval(value: float, low: float, high: float, sign: str = "") -> str:
+    """VALUE [LOW, HIGH], all with as many decimals as the value."""
+    digits = 1 if abs(value) >= 10 else 2
+    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def percent(value: float) -> str:
+    """A relative change in %: one decimal, and always a sign."""
+    return f"{value:+.1f}"
+
+
+def megabytes(size: float) -> str:
+    """10^6 bytes."""
+    return f"{size / 1e6:.2f}"

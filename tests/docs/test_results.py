@@ -1,0 +1,74 @@
+"""Every figure that a document quotes of results is what the committed results say."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from foldformer.experiment.plan import plan
+from foldformer.experiment.results import read_results
+from foldformer.experiment.spec import read_experiment, results_file
+from foldformer.report.quoted import quotes, updated
+
+cached_plan = cache(lambda path: plan(read_experiment(path), path).runs)
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    document
+    for document in (ROOT / "README.md", *ROOT.glob("recipes/**/*.md"), *ROOT.glob("docs/**/*.md"))
+    if quotes(document)
+]
+EXPERIMENTS = [
+    path for path in sorted(ROOT.glob("recipes/*/*.yaml")) if "\ncells:\n" in path.read_text()
+]
+
+
+def test_there_is_something_to_check() -> None:
+    assert ROOT / "recipes" / "paper_table" / "README.md" in DOCUMENTS
+    assert [path.name for path in EXPERIMENTS] == ["ablations.yaml", "experiment.yaml"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_agree_with_results(document: Path) -> None:
+    assert updated(document) == document.read_text(encoding="utf-8"), (
+        f"foldformer report recipes/paper_table --update {document.relative_to(ROOT)}"
+    )
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_committed_results_are_real_and_whole(path: Path) -> None:
+    """None of a smoke test, each of a run that is planned, each with its counts."""
+    recorded = read_results(results_file(path))
+    planned = cached_plan(path)
+    for name, result in recorded.results.items():
+        assert not result.smoke
+        assert name in planned
+        assert not result.code["revision"].endswith("+"), "made by code that is in no commit"
+        assert recorded.counts(result).keys() == planned[name].sets.keys()
+
+
+def test_cells_of_the_same_name_are_the_same_models() -> None:
+    """So that the second experiment takes the models of the first."""
+    first, second = map(cached_plan, EXPERIMENTS)
+    common = first.keys() & second.keys()
+    assert {name.split("/")[1] for name in common} == {"dense", "k3-r2", "k3-r16", "k9-r16"}
+    for name in common:
+        assert first[name].config == second[name].config
+        assert first[name].sets == second[name].sets
+
+
+def test_models_of_the_same_bytes_have_about_the_same() -> None:
+    import torch
+
+    from foldformer.measure.size import sizes, total
+
+    runs = cached_plan(EXPERIMENTS[0])
+
+    def size(cell: str) -> int:
+        spec = runs[f"recognition/{cell}/1"].config.with_vocabulary(80).model
+        with torch.device("meta"):
+            return total(each for _, each in sizes(spec.build())).fp32
+
+    for shared in ("k3-r16", "k9-r16"):
+        for kind in ("narrow", "shallow"):
+            assert abs(size(f"{kind}-as-{shared}") / size(shared) - 1) < 0.03

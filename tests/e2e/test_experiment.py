@@ -1,0 +1,126 @@
+"""An experiment by the real commands, small: smoke test, record, report."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Call = Callable[..., tuple[int, str, str]]
+
+EXPERIMENT = """
+title: Small
+output: runs/small
+seeds: [3]
+tasks:
+  recognition: {{config: base.yaml, measure: wer, sets: {{digits: {corpus}/test.jsonl.gz}}}}
+cells:
+  k3:
+    title: K = 3
+    table: sizes
+    paper: k3-r2
+    set: {{model.encoder.uses: 3, model.encoder.linear.rank: 2}}
+  k3-int8:
+    title: int8
+    table: sizes
+    against: k3
+    model_of: k3
+    decode: {{weights: int8, chunk: 320ms}}
+smoke:
+  set: {{training.steps: 3, training.validate_every: 2}}
+"""
+
+BASE = """
+output: runs/small
+data:
+  train: {corpus}/train.jsonl.gz
+  valid: {corpus}/dev.jsonl.gz
+  max_duration: 30
+  augmentation: null
+model:
+  encoder:
+    d_model: 16
+    num_layers: 3
+    linear: {{kind: residual}}
+    mixer: {{kind: attention, num_heads: 2}}
+    feed_forward: {{kind: dense, d_ff: 32}}
+    subsampling: {{channels: 8}}
+    left_context: 16
+training: {{steps: 1000000, warmup: 1}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    (folder / "experiment.yaml").write_text(EXPERIMENT.format(corpus=corpus))
+    (folder / "base.yaml").write_text(BASE.format(corpus=corpus))
+    return folder
+
+
+def test_a_smoke_test_from_recipe_to_report(recipe: Path, call: Call) -> None:
+    code, out, err = call("experiment", recipe, "--smoke", "--jobs", 2)
+    assert code == 0, out + err
+    results = Path("runs/small-smoke/results/experiment.jsonl")
+    assert f"results: {results}" in out
+    assert all(len(line) <= 80 for line in out.splitlines() if " left" in line)
+    assert not (recipe / "results").exists()
+    plan, *lines = map(json.loads, results.read_text().splitlines())
+    assert plan["plan"]["title"] == "Small (smoke test)"
+    trained, rounded = lines
+    assert [each["cell"] for each in lines] == ["k3", "k3-int8"]
+    assert trained["smoke"]
+    assert trained["config"]["training"]["steps"] == 3
+    assert [row["step"] for row in trained["curve"]] == [2, 3]
+    assert trained["hours"] > 0
+    assert rounded["decode"]["weights"] == "int8"
+    assert len(trained["data"]["train"]) == 16
+    assert trained["data"] == rounded["data"]
+    assert trained["code"]["digest"] == rounded["code"]["digest"]
+    command = json.loads(Path("runs/small-smoke/recognition/k3-int8/3/digits.json").read_text())
+    assert "--chunk 320ms --text text --weights int8" in command["measured"]["command"]
+    code, out, _ = call("experiment", recipe, "--smoke", "--list")
+    assert code == 0
+    assert out.count("done") == 2
+    model = "runs/small-smoke/recognition/k3/3/model"
+    code, out, err = call("report", results, "-o", "report.html", "--layers", model, "--markdown")
+    assert code == 0, err
+    assert "A smoke test, 2 of 2 runs" in out
+    assert "Similarity of layers" in Path("report.html").read_text()
+    code, out, _ = call("report", recipe)
+    assert code == 0
+    assert "None of the 2 planned runs has a result yet." in out
+
+
+def test_mistakes_are_one_line(recipe: Path, call: Call) -> None:
+    for words, message in (
+        (("experiment", recipe, "--jobs", 0), "--jobs: expected 1 or more, got 0"),
+        (("experiment", recipe, "--only", "k9"), "--only k9: matches no run"),
+        (("experiment", "nowhere"), "nowhere: no such file"),
+        (("report", "nowhere.jsonl"), "nowhere.jsonl: no such file; expected results"),
+        (("report", recipe, "--layers", "m"), "--layers: is a part of the page"),
+        (("report", recipe, "-o", recipe), "is a folder; -o names a file"),
+    ):
+        code, out, err = call(*words)
+        assert (code, out) == (2, "")
+        assert err.startswith("foldformer: error: ")
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_documents_are_brought_up_to_date(
+    tmp_path: Path, write_results: Callable[..., Path], call: Call
+) -> None:
+    results = write_results(tmp_path)
+    document = tmp_path / "README.md"
+    mark = "<!-- result: numbers.jsonl recognition/dense spoken wer -->"
+    document.write_text(f"WER 1{mark}\n")
+    assert call("report", results, "--update", document) == (0, "", "")
+    assert document.read_text() == f"WER 9.53{mark}\n"
+    document.write_text(f"WER 1{mark.replace('dense', 'none')}\n")
+    code, _, err = call("report", results, "--update", document)
+    assert code == 2
+    assert "README.md: quotes wer of recognition/none on spoken, of which there is no result" in err
+    assert document.read_text().startswith("WER 1<")

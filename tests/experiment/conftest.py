@@ -1,0 +1,116 @@
+"""An experiment whose commands are played: a script stands in for training and evaluation."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foldformer.experiment.plan import plan
+from foldformer.experiment.runner import Runner
+from foldformer.experiment.spec import read_experiment
+
+EXPERIMENT = """
+title: Played
+output: runs/played
+corpora: ["composed data/played"]
+seeds: [1, 2]
+tasks:
+  recognition: {config: base.yaml, measure: wer, sets: {digits: data/played/test.jsonl.gz}}
+  translation:
+    config: base.yaml
+    measure: bleu
+    after: recognition
+    sets: {digits: data/played/test.jsonl.gz}
+cells:
+  dense: {title: dense, table: sizes, set: {model.encoder.uses: 1}}
+  k3: {title: K = 3, table: sizes, against: dense, set: {model.encoder.uses: 3}}
+  k3-int8: {title: int8, table: sizes, against: k3, model_of: k3, tasks: [recognition],
+            decode: {weights: int8}}
+smoke:
+  set: {training.steps: 1}
+"""
+
+BASE = """
+output: runs/played
+data: {train: data/played/train.jsonl.gz, valid: data/played/dev.jsonl.gz}
+model:
+  encoder:
+    {d_model: 16, num_layers: 3, linear: {kind: residual}, mixer: {kind: attention, num_heads: 2}}
+training: {steps: 4}
+"""
+
+# Plays `foldformer`: notes what it is asked, and leaves what training and evaluation would.
+PLAYER = """
+import json, os, pathlib, signal, sys, time
+words = sys.argv[2:]
+with open("asked", "a") as file:
+    file.write(json.dumps(words) + "\\n")
+said = dict(zip(words[2::2], words[3::2]))
+place = pathlib.Path(json.loads(said["--output"]) if words[0] == "train" else words[1])
+stuck = pathlib.Path("stuck")
+if stuck.exists() and stuck.read_text() in str(place):
+    pathlib.Path("waiting").write_text(str(os.getpid()))
+    signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("saved").write_text(""), sys.exit(143)))
+    time.sleep(60)
+broken = pathlib.Path("broken")
+if words[0] == "train" and broken.exists() and broken.read_text() in str(place):
+    sys.exit("much text\\nfoldformer: error: the disk is full")
+if words[0] == "train":
+    state = place / "training"
+    state.mkdir(parents=True, exist_ok=True)
+    row = {"step": 4, "hours": 0.5, "seconds": 3.0, "wer": 50.0}
+    (state / "curve.json").write_text(json.dumps([row]))
+    (state / "last.ckpt").write_text("")
+    (place / "config.yaml").write_text(
+        "{format: 1, model: {vocab_size: 9, encoder: {d_model: 16, num_layers: 3, uses: 3, "
+        "mixer: {kind: attention, num_heads: 2}}}}"
+    )
+elif words[0] == "evaluate":
+    score = {"value": 50.0, "low": 0.0, "high": 90.0}
+    every = {"utterances": 2, "words": 4, "wer": score, "cer": score, "bleu": score, "chrf": score}
+    print(json.dumps({"scores": {"all": every}, "audio_seconds": 3.0}))
+    output = words[words.index("--output") + 1]
+    lines = [("b", "one two", "one too"), ("a", "one two", "two")]
+    keys = ("id", "reference", "hypothesis")
+    said = [{"language": "en", **dict(zip(keys, line))} for line in lines]
+    pathlib.Path(output).write_text("\\n".join(map(json.dumps, said)))
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the experiment, in the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("foldformer.experiment.runner.fingerprint", "of {}".format)
+    (tmp_path / "player.py").write_text(PLAYER)
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    (folder / "experiment.yaml").write_text(EXPERIMENT)
+    (folder / "base.yaml").write_text(BASE)
+    return folder
+
+
+@pytest.fixture
+def runner(recipe: Path) -> Callable[..., tuple[Runner, list[str]]]:
+    """Make a runner and the list of what it says: `runner(jobs=2)`."""
+
+    def make(jobs: int = 1) -> tuple[Runner, list[str]]:
+        planned = plan(read_experiment(recipe), recipe)
+        said: list[str] = []
+        command = (sys.executable, "-I", "-S", "player.py")
+        return Runner(planned, planned.runs, jobs, said.append, said.append, command), said
+
+    return make
+
+
+@pytest.fixture
+def asked(recipe: Path) -> Callable[[], list[list[str]]]:
+    """The words of all commands so far."""
+
+    def read() -> list[list[str]]:
+        path = Path("asked")
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    return read

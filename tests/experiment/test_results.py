@@ -1,0 +1,87 @@
+"""Results are lines that are whole or not there, with the counts that belong to them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foldformer.errors import InputError
+from foldformer.experiment.results import cut_torn_line, read_results
+
+
+def test_results_come_back(tmp_path: Path, write_results: Callable[..., Path]) -> None:
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    assert recorded.spec is not None
+    assert recorded.spec.title == "Numbers"
+    assert len(recorded.results) == 12
+    result = recorded.results["recognition/k3-r16/2"]
+    assert (result.name, result.hours, result.size["share"]) == ("recognition/k3-r16/2", 0.3, 50.0)
+    counts = recorded.counts(result)
+    assert set(counts) == {"spoken", "new voices"}
+    assert counts["spoken"].counts.shape == (40, 4)
+    assert np.all(counts["spoken"].counts[:, 3] == 8)
+    assert counts["spoken"].utterances != counts["new voices"].utterances
+
+
+def test_of_several_lines_of_a_run_the_last_one_counts(
+    tmp_path: Path, write_results: Callable[..., Path]
+) -> None:
+    write_results(tmp_path)
+    path = write_results(tmp_path, changed={"recognition/dense/1": {"hours": 9.0}})
+    assert read_results(path).results["recognition/dense/1"].hours == 9.0
+    assert path.read_text().count('"plan"') == 1
+
+
+def test_a_torn_line_is_none(tmp_path: Path, write_results: Callable[..., Path]) -> None:
+    path = write_results(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"task":"recog')
+    assert len(read_results(path).results) == 12
+    cut_torn_line(path)
+    assert path.read_bytes() == whole
+    cut_torn_line(path)
+    assert path.read_bytes() == whole
+    cut_torn_line(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not json", "line 14: is not JSON"),
+        ("[1]", "line 14: configuration: expected a mapping"),
+        ('{"task": "recognition"}', "line 14: cell: missing"),
+        ('{"plan": {"titel": 1}}', "line 14: plan.titel: unknown key; did you mean 'title'"),
+    ],
+)
+def test_damaged_results_are_named(
+    tmp_path: Path, write_results: Callable[..., Path], line: str, message: str
+) -> None:
+    path = write_results(tmp_path)
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(InputError, match=message):
+        read_results(path)
+
+
+@pytest.mark.parametrize("content", [None, b"no gzip", b"\x1f\x8b"])
+def test_damaged_counts_are_named(
+    tmp_path: Path, write_results: Callable[..., Path], content: bytes | None
+) -> None:
+    recorded = read_results(write_results(tmp_path))
+    result = recorded.results["recognition/dense/1"]
+    file = tmp_path / result.counts
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(InputError, match=r"recognition\.dense\.1\.json\.gz: is missing or damaged"):
+        recorded.counts(result)
+
+
+def test_a_line_is_plain_json(tmp_path: Path, write_results: Callable[..., Path]) -> None:
+    """So that other programs can read it."""
+    lines = [json.loads(line) for line in write_results(tmp_path).read_text().splitlines()]
+    assert [line["seed"] for line in lines[1:]] == [1] * 6 + [2] * 6

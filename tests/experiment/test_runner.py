@@ -1,0 +1,203 @@
+"""The runner: order, crashes, stops, kills, two at once; with commands that are played."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from foldformer.checkpoint import read_model_config
+from foldformer.errors import InputError, Stopped
+from foldformer.experiment.processes import end
+from foldformer.experiment.results import read_results
+from foldformer.experiment.runner import Runner
+from foldformer.experiment.steps import Step
+from foldformer.files import sole_process
+from foldformer.measure.describe import describe
+
+Make = Callable[..., tuple[Runner, list[str]]]
+Asked = Callable[[], list[list[str]]]
+
+
+def models(asked: list[list[str]], verb: str) -> list[str]:
+    """The runs that a verb was asked for, in the order of the commands."""
+    found = []
+    for words in asked:
+        if words[0] == verb:
+            place = words[words.index("--output") + 1].strip('"')
+            found.append("/".join(Path(place).parts[2:5]))
+    return found
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_all_runs_are_done_and_recorded_once(runner: Make, asked: Asked, jobs: int) -> None:
+    first, said = runner(jobs)
+    assert first.run()
+    recorded = read_results(first.plan.results)
+    assert recorded.results.keys() == first.runs.keys()
+    words = asked()
+    assert words[0] == ["corpus", "composed", "data/played"]
+    trained = models(words, "train")
+    assert sorted(trained) == sorted(run.name for run in first.runs.values() if run.trains)
+    assert trained.index("recognition/k3/1") < trained.index("translation/k3/1")
+    assert sorted(models(words, "evaluate")) == sorted(first.runs)
+    (int8, *_) = [each for each in words if "--weights" in each]
+    assert int8[1] == "runs/played/recognition/k3/1/model"
+    assert any(line.startswith("done    recognition/k3/1: WER digits 50.0;") for line in said)
+    result = recorded.results["recognition/k3/1"]
+    assert (result.hours, result.seconds, result.machine["jobs"]) == (0.5, 3.0, jobs)
+    assert result.data["train"] == "of data/played/train.jsonl.gz"
+    assert result.curve[0]["wer"] == 50.0
+    described = describe(read_model_config(first.runs["recognition/k3/1"].model).model)
+    assert result.size == {**asdict(described.total), "share": described.encoder_matrix_share}
+    assert result.examples["digits"][0].keys() == {"id", "language", "reference", "hypothesis"}
+    # In the order of the ids: one deletion, then one substitution, of two words each.
+    assert recorded.counts(result)["digits"].counts.tolist() == [[0, 0, 1, 2], [1, 0, 0, 2]]
+    before, line = len(asked()), first.plan.results.read_bytes()
+    assert runner(jobs)[0].run()
+    assert len(asked()) == before
+    assert first.plan.results.read_bytes() == line
+
+
+def test_a_run_that_fails_is_reported_and_the_rest_goes_on(runner: Make, asked: Asked) -> None:
+    Path("broken").write_text("recognition/k3/1")
+    first, said = runner(2)
+    assert not first.run()
+    assert set(first.failed) == {"recognition/k3/1", "recognition/k3-int8/1", "translation/k3/1"}
+    assert "training: the disk is full (log: " in first.failed["recognition/k3/1"]
+    assert "recognition/k3/1, whose model it needs, has failed" in first.failed["translation/k3/1"]
+    assert sum(line.startswith("failed ") for line in said) == 3
+    assert len(read_results(first.plan.results).results) == len(first.runs) - 3
+    Path("broken").unlink()
+    before = len(models(asked(), "train"))
+    second, _ = runner(2)
+    assert second.run()
+    assert len(read_results(first.plan.results).results) == len(first.runs)
+    assert len(models(asked(), "train")) == before + 2
+
+
+def test_a_corpus_that_cannot_be_made_ends_it(runner: Make) -> None:
+    Path("player.py").write_text("import sys; sys.exit('foldformer: error: no network')")
+    with pytest.raises(InputError, match=r"corpus composed data/played: failed: .*no network"):
+        runner()[0].run()
+
+
+def test_a_changed_experiment_is_run_again(recipe: Path, runner: Make, asked: Asked) -> None:
+    assert runner()[0].run()
+    path = recipe / "base.yaml"
+    path.write_text(path.read_text().replace("steps: 4", "steps: 4, learning_rate: 0.5"))
+    before = len(asked())
+    changed, _ = runner()
+    assert changed.run()
+    assert len(models(asked()[before:], "train")) == 8
+    results = read_results(changed.plan.results).results
+    assert {result.config["training"]["learning_rate"] for result in results.values()} == {0.5}
+
+
+def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(
+    runner: Make, asked: Asked
+) -> None:
+    """Results are committed, models are not."""
+    first, _ = runner()
+    assert first.run()
+    path = first.plan.results
+    kept = [
+        line
+        for line in path.read_text().splitlines(True)
+        if '"translation","cell":"k3"' not in line
+    ]
+    path.write_text("".join(kept))
+    (first.runs["recognition/k3/1"].model / "training" / "curve.json").unlink()
+    before = len(asked())
+    second, said = runner()
+    assert second.run()
+    assert models(asked()[before:], "train") == [
+        "recognition/k3/1", "translation/k3/1", "translation/k3/2",
+    ]  # fmt: skip
+    assert "recognition/k3/1" not in models(asked()[before:], "evaluate")
+    assert any(line.startswith("trained recognition/k3/1 again") for line in said)
+    assert len(read_results(path).results) == len(first.runs)
+
+
+def test_a_second_runner_is_refused(runner: Make) -> None:
+    first, _ = runner()
+    with (
+        sole_process(first.plan.output, "experiment.lock", "busy"),
+        pytest.raises(InputError, match="runs/played: another `foldformer experiment` is at work"),
+    ):
+        first.run()
+
+
+def test_a_training_whose_runner_is_gone_keeps_others_out(tmp_path: Path) -> None:
+    step = Step(what="training", words=(), log=tmp_path / "log")
+    with sole_process(tmp_path, "lock", "busy") as lock:
+        sleep = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
+        process = step.start(sleep, held=[lock.fileno()])
+    with pytest.raises(InputError, match="busy"), sole_process(tmp_path, "lock", "busy"):
+        pass
+    end([process])
+    with sole_process(tmp_path, "lock", "busy"):
+        pass
+
+
+def waiting(until: float = 30.0) -> int:
+    """The process that is stuck, as soon as there is one."""
+    latest = time.monotonic() + until
+    while not (path := Path("waiting")).exists() or not path.read_text():
+        assert time.monotonic() < latest
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def test_a_signal_lets_trainings_save_and_the_next_start_goes_on(
+    runner: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("stuck").write_text("recognition/k3/1")
+    first, _ = runner()
+
+    def interrupt() -> None:
+        waiting()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(Stopped, match="the same command goes on from there"):
+        first.run()
+    thread.join()
+    assert Path("saved").exists()
+    assert "stopping: trainings save first; once more: stop at once" in capfd.readouterr().err
+    assert list(read_results(first.plan.results).results) == ["recognition/dense/1"]
+    Path("stuck").unlink()
+    second, _ = runner()
+    assert second.run()
+    assert len(read_results(first.plan.results).results) == len(first.runs)
+
+
+def test_children_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
+    """The real way to start a command, whose place a process takes that waits for ever."""
+    code = (
+        "import subprocess, sys, os, time\n"
+        "from foldformer.experiment.child import end_with_parent\n"
+        "if len(sys.argv) > 1:\n"
+        "    end_with_parent(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)\n"
+        "subprocess.Popen([sys.executable, __file__, str(os.getpid())]).wait()\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    latest = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text():
+        assert time.monotonic() < latest
+        time.sleep(0.02)
+    parent.stdout.close()

@@ -1,0 +1,99 @@
+"""What is wrong with an experiment is one line, before anything runs."""
+
+from pathlib import Path
+
+import pytest
+
+from foldformer.errors import InputError, SpecError
+from foldformer.experiment.plan import chosen, plan
+from foldformer.experiment.spec import read_experiment
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("title: Played", "titel: Played", "titel: unknown key; did you mean 'title'"),
+        ("against: dense", "against: dens", "cells.k3.against: there is no 'dens'; did you mean"),
+        ("model_of: k3", "model_of: k4", "cells.k3-int8.model_of: there is no 'k4'"),
+        ("after: recognition", "after: recognise", "tasks.translation.after: there is no"),
+        ("after: recognition", "after: translation", "itself comes after another task"),
+        ("tasks: [recognition]", "tasks: [asr]", "cells.k3-int8.tasks: there is no 'asr'"),
+        ("  dense: {", "  Dense: {", "cells.Dense: expected a name of lower-case letters"),
+        ("seeds: [1, 2]", "seeds: [1, 1]", "seeds: expected different numbers"),
+        ("model_of: k3,", "model_of: k3, set: {seed: 1},", "a cell with model_of trains nothing"),
+        ("measure: wer", "measure: cer", "'cer' is none of wer, bleu"),
+        ("config: base.yaml, measure: wer", "config: base.yaml, minutes: 0, measure: wer",
+         "minutes: expected more than 0"),
+        ("sets: {digits: data/played/test.jsonl.gz}}\n  tr", "sets: {}}\n  tr", "one manifest or"),
+    ],
+)  # fmt: skip
+def test_a_wrong_experiment_is_named(recipe: Path, old: str, new: str, message: str) -> None:
+    path = recipe / "experiment.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(SpecError, match=message):
+        read_experiment(recipe)
+
+
+def test_a_cell_that_fits_no_configuration_is_named(recipe: Path) -> None:
+    path = recipe / "experiment.yaml"
+    path.write_text(path.read_text().replace("uses: 3", "uses: 2"))
+    with pytest.raises(
+        SpecError, match=r"recognition/k3/1: .*base.yaml: model\.encoder: uses: 3 l"
+    ):
+        plan(read_experiment(recipe), recipe)
+
+
+def test_a_folder_without_an_experiment(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no experiment\.yaml"):
+        read_experiment(tmp_path)
+
+
+def test_every_run_is_planned_with_what_it_needs(recipe: Path) -> None:
+    planned = plan(read_experiment(recipe), recipe)
+    cells = {"recognition": ("dense", "k3", "k3-int8"), "translation": ("dense", "k3")}
+    assert list(planned.runs) == [
+        f"{task}/{cell}/{seed}" for seed in (1, 2) for task, own in cells.items() for cell in own
+    ]
+    runs = planned.runs
+    assert planned.results == recipe / "results" / "experiment.jsonl"
+    assert runs["recognition/k3/2"].needs is None
+    assert runs["recognition/k3-int8/2"].needs == "recognition/k3/2"
+    assert runs["recognition/k3-int8/2"].model == runs["recognition/k3/2"].model
+    assert runs["translation/k3/2"].needs == "recognition/k3/2"
+    config = runs["translation/k3/2"].config
+    assert config.training.initialise_from == "runs/played/recognition/k3/2/model"
+    assert (config.seed, config.training.threads, config.model.encoder.uses) == (2, 1, 3)
+
+
+def test_the_settings_of_a_run_give_its_configuration(recipe: Path) -> None:
+    from foldformer.train.config import read_config
+
+    for run in plan(read_experiment(recipe), recipe).runs.values():
+        assert read_config(run.base, list(run.settings)) == run.config
+
+
+def test_patterns_choose_runs_and_what_they_need(recipe: Path) -> None:
+    planned = plan(read_experiment(recipe), recipe)
+    assert list(chosen(planned, ["translation/k3/2"])) == ["recognition/k3/2", "translation/k3/2"]
+    assert list(chosen(planned, ["k3-int*"])) == [
+        "recognition/k3/1", "recognition/k3-int8/1", "recognition/k3/2", "recognition/k3-int8/2",
+    ]  # fmt: skip
+    assert chosen(planned, []) == planned.runs
+    with pytest.raises(
+        SpecError, match="--only k4: matches no run TASK/CELL/SEED and no cell; one of"
+    ):
+        chosen(planned, ["k4"])
+
+
+def test_a_smoke_test_is_small_and_apart(recipe: Path) -> None:
+    planned = plan(read_experiment(recipe), recipe, smoke=True)
+    assert list(planned.runs) == [
+        "recognition/dense/1", "recognition/k3/1", "recognition/k3-int8/1",
+        "translation/dense/1", "translation/k3/1",
+    ]  # fmt: skip
+    assert planned.results == Path("runs/played-smoke/results/experiment.jsonl")
+    for run in planned.runs.values():
+        assert run.config.training.steps == 1
+        assert Path("runs/played-smoke") in run.place.parents

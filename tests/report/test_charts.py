@@ -1,0 +1,64 @@
+"""Figures: the front, places within the frame, texts as texts."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from foldformer.report.charts import Line, Point, curves, front, heat, key, scatter
+
+POINTS = [
+    Point(4.0, 10.0, 9.0, 11.0, "dense"),
+    Point(2.0, 12.0, 11.0, 13.0, "K = 3"),
+    Point(3.0, 13.0, 12.0, 14.0, "beaten"),
+    Point(1.0, 30.0, 28.0, 32.0, "<K & 9>"),
+]
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    assert [each.label for each in front(POINTS, True)] == ["<K & 9>", "K = 3", "dense"]
+    assert [each.label for each in front(POINTS, False)] == ["<K & 9>"]
+    twice = [Point(1.0, 5.0, 5, 5, "a"), Point(1.0, 5.0, 5, 5, "b")]
+    assert len(front(twice, True)) == 1
+
+
+def texts(svg: ET.Element) -> list[str]:
+    return [each.text or "" for each in svg.iter("text")]
+
+
+def test_a_scatter_has_a_marker_an_interval_and_a_name_for_each_point() -> None:
+    svg = ET.fromstring(scatter(POINTS, "MB", "WER %", True))
+    assert {each.label for each in POINTS} <= set(texts(svg))
+    groups = [each for each in svg.iter("g") if each.get("class", "").startswith("s")]
+    assert len(groups) == len(POINTS)
+    width, height = (float(each) for each in svg.get("viewBox", "").split()[2:])
+    numbers = [float(each.get(k, "0")) for each in svg.iter() for k in ("x", "x1", "x2", "cx")]
+    assert all(0 <= number <= width for number in numbers)
+    for each in svg.iter("circle"):
+        assert 0 < float(each.get("cy", "-1")) < height
+    line = groups[0].find("line")
+    assert line is not None
+    assert float(line.get("y1", "")) > float(line.get("y2", ""))  # low values are below
+    assert "on the front: <K & 9>, K = 3, dense" in svg.get("aria-label", "")
+
+
+def test_series_differ_without_their_colours() -> None:
+    lines = [Line(f"line {n}", ((0.0, 1.0), (1.0, n))) for n in range(10)]
+    svg = ET.fromstring(curves(lines, "hours", "WER %"))
+    classes = [each.get("class") for each in svg.iter("g")]
+    assert len(set(classes)) == 10
+    signs = {re.sub(r'class="[^"]*"', "", str(key(number))) for number in range(4)}
+    assert len(signs) == 4
+
+
+@pytest.mark.parametrize("values", [(5.0,), (0.0, 0.0), (1e-3, 1e3)])
+def test_any_values_have_places(values: tuple[float, ...]) -> None:
+    points = [Point(max(v, 1e-3), v, v, v, "p") for v in values]
+    ET.fromstring(scatter(points, "MB", "WER %", True))
+    ET.fromstring(curves([Line("p", tuple((v, v) for v in values))], "hours", "WER %"))
+
+
+def test_a_heat_map_has_a_shade_for_each_pair() -> None:
+    svg = ET.fromstring(heat([[1.0, 0.25], [0.25, 1.0]], "alike"))
+    shades = [float(each.get("fill-opacity", "")) for each in svg.iter("rect")]
+    assert shades == [1.0, 0.25, 0.25, 1.0]

@@ -1,0 +1,132 @@
+"""The page of an experiment: whole, self-contained, and safe against what results hold."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from foldformer.experiment.results import read_results
+from foldformer.measure.similarity import Similarity
+from foldformer.report.evidence import read_evidence
+from foldformer.report.experiment_page import experiment_page
+
+EVIL = "<script>alert(1)</script>"
+Write = Callable[..., Path]
+VOID = ("meta", "br")
+
+
+class Reader(HTMLParser):
+    """The tags, the addresses and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.labels: set[str] = set()
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.labels |= {value or "" for name, value in attrs if name == "data-label"}
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+def rendered(*places: Path, similarity: Similarity | None = None) -> Reader:
+    page = experiment_page([read_evidence(place) for place in places], similarity)
+    reader = Reader(page)
+    assert reader.open == []
+    assert reader.addresses == []
+    assert "script" not in reader.tags
+    assert "url(" not in page
+    assert "@import" not in page
+    return reader
+
+
+def test_a_page_shows_all_there_is(tmp_path: Path, write_results: Write) -> None:
+    cosines = Similarity(model="runs/m", cosines=((1.0, 0.5), (0.5, 1.0)))
+    reader = rendered(write_results(tmp_path), similarity=cosines)
+    for part in (
+        "12 of 12 planned runs have a result.",
+        "paper: recognition, new voices",
+        "paper: translation, spoken",
+        "13.52",
+        "arXiv:2310.02489",
+        "Training curves",
+        "K = 9, R = 16",
+        "written as ",
+        "recognition/k3-r16/2",
+        "0123456789ab (fedcba9876543210)",
+        "torch 2.0",
+        "processor: a processor",
+        "layers 1 and 2: 0.50",
+    ):
+        assert part in reader.text
+    # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.
+    assert reader.tags.count("svg") == 3 + 2 * (1 + 3) + 1
+    assert {"WER %", "BLEU", "change, %", "paper: WER %", "MB"} <= reader.labels
+
+
+def test_a_page_without_results_says_so(tmp_path: Path, write_results: Write) -> None:
+    names = [f"{t}/{c}/{s}" for t in ("recognition", "translation")
+             for c in ("dense", "k3-r16", "k9-r16") for s in (1, 2)]  # fmt: skip
+    reader = rendered(write_results(tmp_path, without=tuple(names)))
+    assert "None of the 12 planned runs has a result yet." in reader.text
+    assert reader.text.count("missing") == 3 * 3
+    assert "svg" not in reader.tags
+
+
+def test_a_smoke_test_is_no_result(tmp_path: Path, write_results: Write) -> None:
+    names = [f"{t}/{c}/{s}" for t in ("recognition", "translation")
+             for c in ("dense", "k3-r16", "k9-r16") for s in (1, 2)]  # fmt: skip
+    path = write_results(tmp_path, changed={name: {"smoke": True} for name in names})
+    text = rendered(path).text
+    assert "A smoke test, 12 of 12 runs: it shows that cells run; its figures mean nothing." in text
+
+
+def test_marks_are_on_the_page(tmp_path: Path, write_results: Write) -> None:
+    other = {"recognition/k3-r16/1": {"code": {"revision": "r", "digest": "x"}}}
+    text = rendered(write_results(tmp_path, changed=other)).text
+    assert "(other code)" in text
+    assert "none: other code" in text
+
+
+def test_what_results_hold_stays_text(tmp_path: Path, write_results: Write) -> None:
+    spec = read_results(write_results(tmp_path)).spec
+    assert spec is not None
+    example = {"id": EVIL, "language": EVIL, "reference": f"a {EVIL}", "hypothesis": f"{EVIL} b"}
+    changed = {
+        "recognition/dense/1": {
+            "examples": {"spoken": (example,)},
+            "machine": {"processor": EVIL},
+            "versions": {"torch": EVIL},
+            "code": {"revision": EVIL, "digest": "x"},
+        }
+    }
+    cells = {**spec.cells, "dense": replace(spec.cells["dense"], title=EVIL)}
+    path = write_results(tmp_path, changed=changed, spec=replace(spec, cells=cells, title=EVIL))
+    assert rendered(path).text.count(EVIL) > 5
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_several_experiments_on_one_page(tmp_path: Path, write_results: Write, number: int) -> None:
+    path = write_results(tmp_path)
+    assert rendered(*[path] * number).text.count("numbers.jsonl: 12 of 12") == number

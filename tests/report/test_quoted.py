@@ -1,0 +1,79 @@
+"""What documents quote of results is found, kept true, and refused where there is none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foldformer.errors import InputError
+from foldformer.report.quoted import quotes, updated
+
+Write = Callable[..., Path]
+
+DOCUMENT = """# Results
+
+<!-- results: results/numbers.jsonl paper recognition "new voices" -->
+old
+<!-- /results -->
+
+WER is 1<!-- result: results/numbers.jsonl recognition/k3-r16 spoken wer --> %, which is
+(+0.5<!-- result: results/numbers.jsonl recognition/k3-r16 spoken change --> %) worse, at 2
+<!-- result: results/numbers.jsonl recognition/k3-r16 spoken mb --> MB.
+
+```markdown
+1<!-- result: none.jsonl none/none none wer -->
+```
+"""
+
+
+@pytest.fixture
+def document(tmp_path: Path, write_results: Write) -> Path:
+    write_results(tmp_path / "results")
+    path = tmp_path / "README.md"
+    path.write_text(DOCUMENT)
+    return path
+
+
+def test_figures_are_written_anew(document: Path) -> None:
+    text = updated(document)
+    assert "**paper: recognition, new voices.** 12 of 12 planned runs have a result.\n\n" in text
+    assert "| K = 3, R = 16 | 50.0 % | 2.00 | 10.6 [" in text
+    assert "\nold\n" not in text
+    assert "WER is 12.0<!-- result:" in text
+    assert "(+26.2<!-- result:" in text
+    document.write_text(text)
+    assert updated(document) == text
+    assert quotes(document) == 4
+
+
+def test_a_figure_that_was_changed_is_found(document: Path) -> None:
+    text = updated(document)
+    document.write_text(text.replace("WER is 12.0", "WER is 11.0"))
+    assert updated(document) == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("k3-r16 spoken wer", "k3-r99 spoken wer", "of recognition/k3-r99 on spoken, of which"),
+        ("k3-r16 spoken wer", "k3-r16 spoken bleu", "quotes bleu of recognition/k3-r16"),
+        ("k3-r16 spoken wer", "k3-r16 spoken", "expected 4 words, got 3"),
+        ('"new voices"', "voices", "quotes the table paper recognition voices; there are: paper r"),
+        ("results/numbers.jsonl paper", "none.jsonl paper", "no such file; expected results"),
+    ],
+)
+def test_what_is_not_there_cannot_be_quoted(
+    document: Path, old: str, new: str, message: str
+) -> None:
+    document.write_text(DOCUMENT.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        updated(document)
+
+
+def test_a_missing_result_cannot_be_quoted(tmp_path: Path, write_results: Write) -> None:
+    gone = ("recognition/k3-r16/1", "recognition/k3-r16/2")
+    write_results(tmp_path / "results", without=gone)
+    path = tmp_path / "README.md"
+    path.write_text(DOCUMENT)
+    with pytest.raises(InputError, match="of which there is no result"):
+        updated(path)

@@ -1,0 +1,206 @@
+"""Tables of experiments: figures against plain computation; missing, foreign, mixed results."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foldformer.decode.measures import MEASURES
+from foldformer.decode.score import score_text
+from foldformer.errors import InputError, SpecError
+from foldformer.experiment.results import Counted, Recorded, read_results
+from foldformer.experiment.spec import ExperimentSpec
+from foldformer.report.estimates import Figures
+from foldformer.report.evidence import Evidence, read_evidence
+from foldformer.report.markdown import markdown
+from foldformer.report.paper import paper
+from foldformer.report.tables import Row, Table, tables_of
+
+Write = Callable[..., Path]
+
+
+def table(evidence: Evidence, task: str = "recognition", name: str = "spoken") -> Table:
+    (found,) = [each for each in evidence.tables if (each.task, each.set) == (task, name)]
+    return found
+
+
+def rows(evidence: Evidence, task: str = "recognition", name: str = "spoken") -> dict[str, Row]:
+    return {row.cell: row for row in table(evidence, task, name).rows}
+
+
+def counts_of(recorded: Recorded, cell: str, seed: int) -> np.ndarray:
+    result = recorded.results[f"recognition/{cell}/{seed}"]
+    return recorded.counts(result)["spoken"].counts
+
+
+def test_scores_and_changes_are_means_over_seeds_resampled_together(
+    tmp_path: Path, write_results: Write
+) -> None:
+    path = write_results(tmp_path)
+    recorded, found = read_results(path), rows(read_evidence(path))
+    here, there = ([counts_of(recorded, cell, s) for s in (1, 2)] for cell in ("k3-r16", "dense"))
+    # Error rates of seeds of the same references: the rate over all of them.
+    rate = 100 * sum(c[:, :3].sum() for c in here) / sum(c[:, 3].sum() for c in here)
+    other = 100 * sum(c[:, :3].sum() for c in there) / sum(c[:, 3].sum() for c in there)
+    score, change = found["k3-r16"].score, found["k3-r16"].change
+    assert score is not None
+    assert change is not None
+    assert score.value == pytest.approx(rate)
+    assert change.value == pytest.approx(100 * (rate / other - 1))
+    errors = [sum(c[:, :3].sum(1) for c in side) for side in (here, there)]
+    drawn = np.random.default_rng(1).integers(0, 40, size=(20000, 40))
+    ratios = 100 * (errors[0][drawn].sum(1) / errors[1][drawn].sum(1) - 1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    assert change.low == pytest.approx(low, abs=2.5)
+    assert change.high == pytest.approx(high, abs=2.5)
+    single = [100 * c[:, :3].sum() / c[:, 3].sum() for c in here]
+    assert list(score.seeds.values()) == pytest.approx(single)
+    assert score.spread == pytest.approx(np.std(single, ddof=1))
+    assert found["dense"].change is None
+    assert found["dense"].refused is None
+
+
+def test_a_figure_of_one_run_is_that_of_an_evaluation() -> None:
+    """The same texts scored by `foldformer evaluate` have the same interval."""
+    said = [(f"a b c {n}", f"a x c {n}" if n % 3 else f"a b c {n}") for n in range(30)]
+    texts = list(zip(*said, strict=True))
+    score = score_text(*texts).words
+    counts = MEASURES["wer"].counts(*texts)
+    figures = Figures("wer", {"r": Counted(utterances="", counts=counts)})
+    found = figures.score({1: "r"})
+    assert (found.value, found.low, found.high) == (score.percent, score.low, score.high)
+    assert found.spread is None
+    # A score of itself never changes, however it is resampled.
+    same = figures.change({1: "r"}, {1: "r"})
+    assert same is not None
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+def test_no_change_against_nothing_wrong() -> None:
+    perfect = Counted(utterances="", counts=np.array([[0.0, 0, 0, 4]] * 5))
+    assert Figures("wer", {"r": perfect}).change({1: "r"}, {1: "r"}) is None
+
+
+def test_missing_cells_are_missing(tmp_path: Path, write_results: Write) -> None:
+    gone = ("recognition/k9-r16/1", "recognition/k9-r16/2", "recognition/k3-r16/2")
+    evidence = read_evidence(write_results(tmp_path, without=gone))
+    assert (evidence.done, evidence.planned) == (9, 12)
+    found = rows(evidence)
+    assert found["k9-r16"].score is None
+    assert found["k9-r16"].change is None
+    assert list(found["k3-r16"].score.seeds) == list(found["k3-r16"].change.seeds) == [1]
+    shown = markdown([evidence])
+    assert "9 of 12 planned runs have a result." in shown
+    assert "| K = 9, R = 16 |  |  | missing |  | 0 of 2 | 14.62 | +10.1 |" in shown
+    assert "Missing: planned, and not run yet." in shown
+
+
+def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Write) -> None:
+    gone = ("recognition/dense/1", "recognition/dense/2")
+    row = rows(read_evidence(write_results(tmp_path, without=gone)))["k3-r16"]
+    assert (row.change, row.refused) == (None, "nothing to compare with")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mark"),
+    [
+        ("data", {"train": "x", "valid": "v", "spoken": "s", "new voices": "n"}, "other data"),
+        ("code", {"revision": "r", "digest": "x"}, "other code"),
+    ],
+)
+def test_other_data_or_code_is_marked_and_not_compared(
+    tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
+) -> None:
+    path = write_results(tmp_path, changed={"recognition/k3-r16/2": {key: value}})
+    evidence = read_evidence(path)
+    found = rows(evidence)
+    assert found["k3-r16"].marks == (mark,)
+    assert (found["k3-r16"].change, found["k3-r16"].refused) == (None, mark)
+    assert found["k9-r16"].marks == found["dense"].marks == ()
+    assert found["k9-r16"].change is not None
+    shown = markdown([evidence])
+    assert f"| K = 3, R = 16 ({mark}) | 50.0 %" in shown
+    assert f"none: {mark}" in shown
+
+
+def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    spec = recorded.spec
+    assert spec is not None
+
+    class Shorter(Recorded):
+        def counts(self, result):
+            found = super().counts(result)
+            if result.cell == "k3-r16":
+                found = {
+                    name: replace(each, utterances="others", counts=each.counts[:20])
+                    for name, each in found.items()
+                }
+            return found
+
+    shorter = Shorter(path=path, spec=spec, results=recorded.results)
+    first = next(tables_of(spec, shorter))
+    row = first.rows[1]
+    assert row.score is not None
+    assert (row.change, row.refused) == (None, "other utterances")
+
+
+def test_a_cell_of_another_table_stands_first_where_others_are_compared_with_it(
+    tmp_path: Path, write_results: Write
+) -> None:
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+    cells = {**spec.cells, "k9-r16": replace(spec.cells["k9-r16"], table="other")}
+    write_results(tmp_path, spec=replace(spec, cells=cells))
+    evidence = read_evidence(path)
+    other = next(each for each in evidence.tables if each.table == "other")
+    assert [row.cell for row in other.rows] == ["dense", "k9-r16"]
+
+
+def test_smoke_tests_are_kept_apart(tmp_path: Path, write_results: Write) -> None:
+    path = write_results(tmp_path, changed={"recognition/dense/1": {"smoke": True}})
+    with pytest.raises(InputError, match="holds results of a smoke test beside real ones"):
+        read_evidence(path)
+
+
+def test_a_recipe_without_results_says_so(recipes: Path) -> None:
+    for name in ("experiment.yaml", "ablations.yaml"):
+        evidence = read_evidence(recipes / "paper_table" / name)
+        assert evidence.planned > 0
+        for each in evidence.tables:
+            assert {row.cell for row in each.rows} <= set(evidence.spec.cells)
+
+
+@pytest.fixture
+def recipes() -> Path:
+    return Path(__file__).parents[2] / "recipes"
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path, write_results: Write) -> None:
+    with pytest.raises(InputError, match="no such file; expected results"):
+        read_evidence(tmp_path / "none.jsonl")
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    with pytest.raises(InputError, match="does not say what was planned"):
+        read_evidence(empty)
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert isinstance(spec, ExperimentSpec)
+    cells = {**spec.cells, "dense": replace(spec.cells["dense"], paper="k3-r1")}
+    write_results(tmp_path, spec=replace(spec, cells=cells))
+    with pytest.raises(SpecError, match=r"cells\.dense\.paper: the paper has no 'k3-r1'; did you"):
+        read_evidence(path)
+
+
+def test_the_paper_agrees_with_itself() -> None:
+    """Its changes follow from its error rates, its shares from its presets (see test_size)."""
+    found = paper().rows
+    for row in found.values():
+        if row.wer_change is not None:
+            assert row.wer is not None
+            assert row.wer_change == round(100 * (row.wer / found["dense"].wer - 1), 1)
+    assert [row.share for row in found.values()] == [100.0, 34.0, 38.1, 21.5, 15.9]
