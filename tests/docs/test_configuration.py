@@ -64,7 +64,7 @@ def test_every_key_of_a_configuration_is_on_the_page() -> None:
                 "augmentation": {"reverberation": {}, "telephone": {}},
             },
             "model": {"heads": [{"kind": "ctc"}, {"kind": "transducer"}]},
-            "training": {"quantization_noise": {}},
+            "training": {"quantization_noise": {}, "distillation": {"teacher": "t"}},
         },
     )
     keys = {key for key in keys_in(to_dict(config)) if not key.endswith(".kind")}

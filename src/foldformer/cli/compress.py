@@ -10,6 +10,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foldformer.cli._plan_arguments import add_plan_arguments, plan_of
 from foldformer.cli._training import (
     add_training_arguments,
     check_training_arguments,
@@ -20,7 +21,6 @@ from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from foldformer.compress.folder import Folded, Origin
-    from foldformer.compress.plan import Plan
     from foldformer.train.config import TrainConfig
 
 EXTRA = "train"
@@ -32,23 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="the model folder to make"
     )
-    parser.add_argument(
-        "--plan", type=Path, metavar="PLAN.yaml", help="which layers share their weights, and how"
-    )
-    parser.add_argument(
-        "--uses",
-        type=int,
-        metavar="K",
-        help="in place of a plan: every K layers become one that is used K times",
-    )
-    parser.add_argument(
-        "--rank", type=int, metavar="R", help="with --uses: rank of each use's residual; default 8"
-    )
-    parser.add_argument(
-        "--order",
-        choices=["adjacent", "cycle"],
-        help="with --uses: share with neighbours (default), or with layers far apart",
-    )
+    add_plan_arguments(parser)
     parser.add_argument(
         "--start",
         choices=["fit", "average", "stepwise", "lower"],
@@ -170,18 +154,13 @@ def _manifests(asked: dict[str, object], settings: list[tuple[str, str]]) -> lis
 def _origin(args: argparse.Namespace, manifests: list[str]) -> "Origin":
     """What the fold is to be made of; the manifests are there, and hold something."""
     from foldformer.checkpoint import WEIGHTS, load_model
-    from foldformer.compress.fold import folded_spec
     from foldformer.compress.folder import Origin
     from foldformer.data.batches import manifests_of
     from foldformer.data.cuts import load_cuts
     from foldformer.files import sha256
 
     model, _ = load_model(args.model)
-    plan = _plan(args, model.spec.encoder.num_layers)
-    try:
-        folded_spec(model, plan)
-    except SpecError as error:
-        raise SpecError(f"{args.plan or '--uses'}: {error}") from None
+    plan = plan_of(args, model)
     for path in manifests_of([*manifests, *args.calibration, *args.valid]):
         load_cuts(path)
     return Origin(
@@ -190,36 +169,6 @@ def _origin(args: argparse.Namespace, manifests: list[str]) -> "Origin":
         plan=plan,
         start=args.start,
         calibration=tuple(args.calibration or manifests),
-    )
-
-
-def _plan(args: argparse.Namespace, num_layers: int) -> "Plan":
-    from foldformer.compress.plan import Plan
-    from foldformer.nn.linears.residual import ResidualSpec
-    from foldformer.spec import from_dict, read_yaml
-
-    if args.plan is not None:
-        for name in ("uses", "rank", "order"):
-            if getattr(args, name) is not None:
-                raise SpecError(f"--{name}: stands in the plan; give --plan or --uses")
-        try:
-            return from_dict(Plan, read_yaml(args.plan))
-        except SpecError as error:
-            raise SpecError(f"{args.plan}: {error}") from None
-    if args.uses is None:
-        raise SpecError("--plan or --uses: one of them is needed, to say which layers are shared")
-    fitting = [k for k in range(2, num_layers + 1) if num_layers % k == 0]
-    if not fitting:
-        raise SpecError(f"{args.model}: has {num_layers} layer; there is nothing to share")
-    if args.uses not in fitting:
-        raise SpecError(
-            f"--uses: {num_layers} layers are not divisible by {args.uses}; possible: "
-            f"{', '.join(map(str, fitting))}, or a plan with groups of several sizes"
-        )
-    return Plan(
-        uses=(args.uses,) * (num_layers // args.uses),
-        order=args.order or "adjacent",
-        linear=ResidualSpec(rank=8 if args.rank is None else args.rank),
     )
 
 

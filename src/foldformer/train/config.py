@@ -36,12 +36,12 @@ class DistillationSpec(Spec):
 
     teacher: str
     """A model folder with the same tokens, which hears the same features."""
-    hidden: float = 1.0
+    hidden: float = 4.0
     """Weight of the relative squared error of the frames after each use of a layer; a teacher of
     another depth is compared at evenly spaced places."""
     output: float = 1.0
     """Weight of the divergence from the teacher's probabilities of what comes next."""
-    data: float = 0.5
+    data: float = 1.0
     """Weight of the ordinary loss."""
     temperature: float = 1.0
     """More than 1 shows more of what the teacher takes for less likely."""

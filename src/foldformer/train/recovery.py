@@ -79,7 +79,10 @@ def recovery_config(
     assert isinstance(training, dict)
     steps = training["steps"] if isinstance(training["steps"], int) else steps
     training.setdefault("warmup", min(100, max(1, steps // 10)))
-    training.setdefault("validate_every", max(1, steps // 2))
+    # A short run is validated at its end alone: of weights so close to each other, a choice by a
+    # few utterances would be a choice by chance.
+    training.setdefault("validate_every", max(1, min(steps, 500)))
+    training.setdefault("save_every", max(1, min(steps // 4, 500)))
     try:
         return from_dict(TrainConfig, data)
     except SpecError as error:
