@@ -116,7 +116,7 @@ def test_a_missing_extra_is_one_line(
 
 def test_dependencies_are_those_that_are_imported() -> None:
     extras = PROJECT["optional-dependencies"]
-    users = ("torch", "beam", "hub", "train", "export", "device")
+    users = ("torch", "beam", "hub", "transformers", "train", "export", "device")
     declared = names_of(PROJECT["dependencies"] + [r for extra in users for r in extras[extra]])
     modules = {name for path in PACKAGE.rglob("*.py") for name in imported(path)}
     assert {DISTRIBUTIONS.get(m, m) for m in modules} | NOT_IMPORTED_BY_US == declared

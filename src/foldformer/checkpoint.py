@@ -77,8 +77,8 @@ def load_model(folder: str | Path) -> tuple[Model, ModelConfig]:
     config = read_model_config(folder)
     with torch.device("meta"), _NothingDrawn():
         model = _build(config, folder / CONFIG)
-    weights = _read_weights(folder / WEIGHTS)
-    _check_match(folder / WEIGHTS, weights, model.state_dict())
+    weights = read_tensors(folder / WEIGHTS)
+    check_match(folder / WEIGHTS, weights, model.state_dict(), CONFIG)
     model.load_state_dict(weights, assign=True)
     return model.eval(), config
 
@@ -132,7 +132,12 @@ def read_model_config(folder: Path) -> ModelConfig:
         raise InputError(f"{path}: {error}") from None
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InputError: the file is missing, truncated, or something else.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()  # the file itself cannot be iterated over
@@ -143,16 +148,30 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
-def _check_match(
-    path: Path, weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+def check_match(
+    path: Path,
+    weights: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    config: str,
 ) -> None:
+    """Check that the weights of a file are those of a model: names, types and shapes.
+
+    Args:
+        path: the file.
+        weights: what it holds.
+        expected: what the model wants.
+        config: the name of the file beside it that says so.
+
+    Raises:
+        InputError: they are not.
+    """
     missing, foreign = expected.keys() - weights.keys(), weights.keys() - expected.keys()
     for names, what in ((missing, "is missing"), (foreign, "does not belong to it")):
         if names:
             first = min(names)
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
             raise InputError(
-                f"{path}: does not fit {CONFIG} beside it: weight {first}{more} {what}"
+                f"{path}: does not fit {config} beside it: weight {first}{more} {what}"
             )
     for name, tensor in weights.items():
         if tensor.dtype != expected[name].dtype:
@@ -161,6 +180,6 @@ def _check_match(
             )
         if tensor.shape != expected[name].shape:
             raise InputError(
-                f"{path}: does not fit {CONFIG} beside it: weight {name} has shape "
+                f"{path}: does not fit {config} beside it: weight {name} has shape "
                 f"{tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
             )

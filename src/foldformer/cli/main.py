@@ -21,6 +21,7 @@ _EXTRAS = {
     "sentencepiece": ("sentencepiece", "torch"),
     "tqdm": ("tqdm", "torch"),
     "flashlight": ("flashlight-text", "beam"),
+    "transformers": ("transformers", "transformers"),
     "lightning": ("lightning", "train"),
     "lhotse": ("lhotse", "train"),
     "scipy": ("scipy", "train"),

@@ -1,0 +1,208 @@
+"""A folded foreign model learns from the original what the fold has cost it."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foldformer.compress.foreign.calibration import frame_mask
+from foldformer.compress.foreign.files import numbers_of
+from foldformer.compress.foreign.stacks import layers_of
+from foldformer.errors import InputError, SpecError
+from foldformer.files import complete_files
+from foldformer.spec import Spec, to_dict
+
+STATE = "recovery.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilSpec(Spec):
+    """How a folded model learns from the original."""
+
+    steps: int = 1000
+    """Steps, of one batch each."""
+    learning_rate: float = 5e-4
+    """Of AdamW, at its peak; it falls to zero along a cosine."""
+    warmup: int = 50
+    """Steps in which the learning rate rises to its peak."""
+    hidden: float = 1.0
+    """Weight of the error of what comes out of each layer, as a share of its energy."""
+    output: float = 1.0
+    """Weight of the divergence from the original's scores, where the model gives `logits`."""
+    seed: int = 0
+    """Of the order of the batches."""
+    save_every: int = 100
+    """Steps after which what has been learnt is kept."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "save_every"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise SpecError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+
+
+def distil(
+    student: nn.Module,
+    teacher: nn.Module,
+    lists: Iterable[str],
+    batches: Sequence[Mapping[str, Any]],
+    spec: DistilSpec,
+    folder: str | Path,
+    *,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Train a folded model until it does what the original does. The student is changed.
+
+    Stopped at any moment, the same call goes on from the last step that was kept, and ends with the
+    same weights.
+
+    Args:
+        student: folded.
+        teacher: the original.
+        lists: the lists of layers whose outputs are compared.
+        batches: what to call both with; they are gone through again and again, in a new order each
+            time.
+        spec: for how long, and so on.
+        folder: where what has been learnt is kept, in `recovery.pt`.
+        progress: called after each step with the number of steps and the loss.
+
+    Raises:
+        InputError: there is no batch, the folder cannot be written, or what is kept there was
+            learnt with another specification.
+        SpecError: the loss is not finite.
+    """
+    if not batches:
+        raise InputError("batches: there is none to learn from")
+    names = list(lists)
+    teacher.eval()
+    student.eval()  # without dropout: there is one right answer for each frame
+    parameters = [p for p in student.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0)
+    first = _resume(Path(folder), student, optimizer, spec)
+    with _Outputs(student, names) as ours, _Outputs(teacher, names) as theirs:
+        for step in range(first, spec.steps):
+            batch = batches[_place(spec.seed, step, len(batches))]
+            loss = _loss(student, teacher, ours, theirs, batch, spec)
+            if not loss.isfinite():
+                raise SpecError(f"loss: is not finite at step {step + 1}; lower learning_rate")
+            optimizer.param_groups[0]["lr"] = spec.learning_rate * _factor(spec, step)
+            optimizer.zero_grad()
+            torch.autograd.backward([loss])
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            progress(step + 1, float(loss.detach()))
+            if (step + 1) % spec.save_every == 0 or step + 1 == spec.steps:
+                _keep(Path(folder), student, optimizer, spec, step + 1)
+
+
+def _loss(
+    student: nn.Module,
+    teacher: nn.Module,
+    ours: "_Outputs",
+    theirs: "_Outputs",
+    batch: Mapping[str, Any],
+    spec: DistilSpec,
+) -> Tensor:
+    with torch.no_grad():
+        wanted = teacher(**batch)
+    found = student(**batch)
+    errors = []
+    for x, y in zip(ours.taken(), theirs.taken(), strict=True):
+        mask = frame_mask(batch, y.shape[:-1])
+        if mask is not None:
+            x, y = x[mask], y[mask]
+        errors.append((x - y).square().sum() / y.square().sum())
+    loss = spec.hidden * torch.stack(errors).mean()
+    if spec.output and getattr(wanted, "logits", None) is not None:
+        x, y = found.logits.log_softmax(dim=-1), wanted.logits.log_softmax(dim=-1)
+        mask = frame_mask(batch, y.shape[:-1])
+        if mask is not None:
+            x, y = x[mask], y[mask]
+        divergence = F.kl_div(x, y, log_target=True, reduction="none").sum(dim=-1).mean()
+        loss = loss + spec.output * divergence
+    return loss
+
+
+class _Outputs:
+    """What comes out of each layer of a model, taken by hooks while it is in force."""
+
+    def __init__(self, model: nn.Module, lists: Sequence[str]) -> None:
+        self._layers = [layer for name in lists for layer in layers_of(model, name)]
+        self._found: list[Tensor] = []
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> "_Outputs":
+        for layer in self._layers:
+            handle = layer.register_forward_hook(self._take)
+            self._hooks.callback(handle.remove)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.close()
+
+    def _take(self, module: nn.Module, args: object, output: Any) -> None:
+        self._found.append(output if isinstance(output, Tensor) else output[0])
+
+    def taken(self) -> list[Tensor]:
+        """Those of the last call."""
+        found, self._found = self._found, []
+        return found
+
+
+def _place(seed: int, step: int, count: int) -> int:
+    """The batch of a step: each once before any is used again."""
+    epoch, place = divmod(step, count)
+    generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+    return int(torch.randperm(count, generator=generator)[place])
+
+
+def _factor(spec: DistilSpec, step: int) -> float:
+    if step < spec.warmup:
+        return (step + 1) / spec.warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - spec.warmup) / max(1, spec.steps - spec.warmup)))
+
+
+def _keep(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: DistilSpec, step: int
+) -> None:
+    with complete_files(folder) as beside:
+        torch.save(
+            {
+                "spec": to_dict(spec),
+                "step": step,
+                "weights": {name: t.detach() for name, t in numbers_of(model).items()},
+                "optimizer": optimizer.state_dict(),
+            },
+            beside / STATE,
+        )
+
+
+def _resume(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: DistilSpec
+) -> int:
+    """The first step that is still to be done; what was kept before it is taken up."""
+    path = folder / STATE
+    if not path.is_file():
+        return 0
+    try:
+        kept = torch.load(path, weights_only=True)
+        said, step, weights = kept["spec"], kept["step"], kept["weights"]
+    except Exception as error:  # whatever a damaged file leads to
+        raise InputError(f"{path}: is damaged ({error}); remove it to begin anew") from None
+    if said != to_dict(spec) or weights.keys() != numbers_of(model).keys():
+        raise InputError(
+            f"{path}: was made with another specification or plan; choose another folder, or "
+            "remove it to begin anew"
+        )
+    with torch.no_grad():
+        for name, tensor in numbers_of(model).items():
+            tensor.copy_(weights[name])
+    optimizer.load_state_dict(kept["optimizer"])
+    return int(step)

@@ -1,0 +1,95 @@
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from foldformer.compress.foreign import DistilSpec, ForeignPlan, distil, fold
+from foldformer.compress.plan import Plan
+from foldformer.errors import InputError, SpecError
+from foldformer.nn.linears.residual import ResidualSpec
+
+Make = Callable[[str], Any]
+Batch = Callable[[Any], Any]
+LISTS = {"bert": ["encoder.layer"], "whisper": ["model.encoder.layers", "model.decoder.layers"]}
+
+
+def student_of(model: Any, lists: list[str]) -> Any:
+    student = copy.deepcopy(model)
+    plans = {name: Plan(uses=(2,), linear=ResidualSpec(rank=2)) for name in lists[1:]}
+    plans[lists[0]] = Plan(uses=(2, 2), linear=ResidualSpec(rank=2))
+    fold(student, ForeignPlan(stacks=plans))
+    return student
+
+
+@pytest.mark.parametrize("name", ["bert", "whisper"])
+def test_comes_closer_to_the_original(
+    name: str, tiny: Make, batch: Batch, outputs: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    teacher = tiny(name)
+    student = student_of(teacher, LISTS[name])
+    before = (outputs(student) - outputs(teacher)).norm()
+    losses: list[float] = []
+    distil(
+        student,
+        teacher,
+        LISTS[name],
+        [batch(teacher)],
+        DistilSpec(steps=20, warmup=3, learning_rate=1e-2),
+        tmp_path,
+        progress=lambda step, loss: losses.append(loss),
+    )
+    assert len(losses) == 20
+    assert losses[-1] < 0.5 * losses[0]
+    assert (outputs(student) - outputs(teacher)).norm() < 0.7 * before
+
+
+def test_goes_on_where_it_was_stopped(tiny: Make, batch: Batch, tmp_path: Path) -> None:
+    teacher = tiny("bert")
+    batches = [batch(teacher), {"input_ids": torch.arange(12, 24).view(2, 6)}]
+    spec = DistilSpec(steps=7, warmup=2, save_every=3)
+    whole, stopped = (student_of(teacher, LISTS["bert"]) for _ in range(2))
+    distil(whole, teacher, LISTS["bert"], batches, spec, tmp_path / "whole")
+
+    def stop(step: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil(stopped, teacher, LISTS["bert"], batches, spec, tmp_path / "a", progress=stop)
+    again = student_of(teacher, LISTS["bert"])
+    steps: list[int] = []
+    distil(
+        again,
+        teacher,
+        LISTS["bert"],
+        batches,
+        spec,
+        tmp_path / "a",
+        progress=lambda step, loss: steps.append(step),
+    )
+    assert steps == [4, 5, 6, 7]
+    expected = whole.state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in again.state_dict().items())
+
+
+def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
+    teacher = tiny("bert")
+    student = student_of(teacher, LISTS["bert"])
+    run = [batch(teacher)]
+    with pytest.raises(InputError, match="batches: there is none to learn from"):
+        distil(student, teacher, LISTS["bert"], [], DistilSpec(), tmp_path)
+    distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
+    with pytest.raises(InputError, match=r"recovery\.pt: was made with another specification"):
+        distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=2), tmp_path)
+    (tmp_path / "recovery.pt").write_bytes(b"odd")
+    with pytest.raises(InputError, match=r"recovery\.pt: is damaged"):
+        distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
+    with pytest.raises(SpecError, match="steps: expected 1 or more, got 0"):
+        DistilSpec(steps=0)
+    with torch.no_grad():
+        student.embeddings.word_embeddings.weight.fill_(torch.nan)
+    with pytest.raises(SpecError, match="loss: is not finite at step 1; lower learning_rate"):
+        distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path / "new")

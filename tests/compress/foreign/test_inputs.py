@@ -1,0 +1,66 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+from foldformer.compress.foreign import recordings, sentences
+from foldformer.errors import InputError
+
+
+class Tokenizer:
+    """A token for each letter."""
+
+    model_max_length = 4
+
+    def __call__(self, text: Any, **settings: Any) -> Any:
+        if isinstance(text, str):
+            return type("Encoded", (), {"input_ids": [ord(letter) for letter in text] + [0]})
+        ids = torch.zeros(len(text), settings["max_length"], dtype=torch.int64)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+class Extractor:
+    """Says how many samples it got."""
+
+    def __call__(self, samples: Any, sampling_rate: int, return_tensors: str) -> Any:
+        assert (sampling_rate, return_tensors) == (16000, "pt")
+        return type("Features", (), {"input_features": torch.tensor([len(samples)])})
+
+
+def test_sentences_are_the_lines_that_are_not_empty(tmp_path: Path) -> None:
+    path = tmp_path / "said.txt"
+    path.write_text("one\n\ntwo\nthree\n \n")
+    batches = list(sentences(path, Tokenizer(), batch=2))
+    assert [batch["input_ids"].shape for batch in batches] == [(2, 4), (1, 4)]
+    assert all("attention_mask" in batch for batch in batches)
+
+
+def test_text_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"said.txt: cannot be read as text \(.*No such file"):
+        sentences(tmp_path / "said.txt", Tokenizer())
+    (tmp_path / "said.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"said.txt: cannot be read as text"):
+        sentences(tmp_path / "said.txt", Tokenizer())
+    (tmp_path / "said.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"said.txt: is empty; expected one sentence a line"):
+        sentences(tmp_path / "said.txt", Tokenizer())
+
+
+def test_windows_hold_what_fits_into_30_seconds(tmp_path: Path) -> None:
+    cuts = []
+    for name, seconds in (("a", 20), ("b", 9), ("c", 2), ("d", 31)):
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000 * seconds), 8000)
+        said = SupervisionSegment(name, name, 0, seconds, text=name)
+        whole = Recording.from_file(path, recording_id=name)
+        cuts.append(MonoCut(name, 0, seconds, 0, supervisions=[said], recording=whole))
+    CutSet.from_cuts(cuts).to_file(tmp_path / "cuts.jsonl.gz")
+    found = list(recordings(tmp_path / "cuts.jsonl.gz", Extractor(), Tokenizer()))
+    assert [int(batch["input_features"]) for batch in found] == [29 * 16000, 2 * 16000, 30 * 16000]
+    said = ["".join(map(chr, batch["decoder_input_ids"][0].tolist())) for batch in found]
+    assert said == [" a b", " c", " d"]
+    assert len(list(recordings(tmp_path / "cuts.jsonl.gz", Extractor(), Tokenizer(), limit=1))) == 1
