@@ -1,12 +1,10 @@
 """The results of an evaluation as one HTML page that needs nothing else."""
 
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from foldformer.decode.measures import MEASURES
+from foldformer.report._template import rendered
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -14,20 +12,16 @@ def page(results: Mapping[str, Any]) -> str:
 
     It loads nothing, runs nothing, and shows what is in manifests as text, whatever that is.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters.update(figure=_figure, scaled=_scaled, bars=_bars)
-    template = environment.from_string(
-        files("foldformer.report").joinpath("page.html").read_text(encoding="utf-8")
-    )
     groups = results["scores"]
     highs = [scores["wer"]["high"] for scores in groups.values()]
-    return template.render(
-        title=f"Evaluation of {results['measured']['model']}",
-        results=results,
-        all=groups["all"],
-        titles={key: measure.title for key, measure in MEASURES.items()},
-        largest=max((high for high in highs if high is not None), default=0.0),
-    )
+    values = {
+        "title": f"Evaluation of {results['measured']['model']}",
+        "results": results,
+        "all": groups["all"],
+        "titles": {key: measure.title for key, measure in MEASURES.items()},
+        "largest": max((high for high in highs if high is not None), default=0.0),
+    }
+    return rendered("page.html", values, figure=_figure, scaled=_scaled, bars=_bars)
 
 
 def _figure(value: float | None, sign: str = "") -> str:
