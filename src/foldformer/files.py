@@ -38,6 +38,22 @@ def complete_files(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextmanager
+def whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
+    """Where to write what shall stand at `path` when all went well; fails now if it never can.
+
+    Raises:
+        InputError: `path`, which an option of a command names, is a folder or cannot be written.
+    """
+    if path is None:
+        yield None
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; {option} names a file")
+    with complete_files(path.parent) as beside:
+        yield beside / path.name
+
+
 def remove_incomplete(folder: Path) -> None:
     """Clear away what a process that was killed in `complete_files` has left.
 

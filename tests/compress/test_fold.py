@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.checkpoint import ModelConfig, load_model, save_model
+from foldformer.compress.filling import Trained, filled
 from foldformer.compress.fold import fold, unfold
 from foldformer.compress.plan import Plan
 from foldformer.errors import SpecError
@@ -282,3 +283,15 @@ def test_moments_of_another_model() -> None:
     moments = {f"{place}.query": torch.eye(3) for place in range(6)}
     with pytest.raises(SpecError, match=r"that of 0.query has shape \(3, 3\), expected \(16, 16\)"):
         fold(model, plan, moments=moments)
+
+
+def test_a_kind_that_nothing_is_known_of() -> None:
+    class Other(Linear):
+        def forward(self, x: Tensor, use: int) -> Tensor:
+            return x
+
+        def merged(self, use: int) -> Tensor:
+            return torch.eye(4)
+
+    with pytest.raises(SpecError, match="linear: nothing can be folded into a Other"):
+        filled(Other(4, 4, 2), Trained(torch.randn(2, 4, 4)), "fit")

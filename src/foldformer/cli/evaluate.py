@@ -3,15 +3,15 @@
 import argparse
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foldformer.cli._bar import bar
 from foldformer.cli._model_arguments import SEGMENT, add_model_arguments, chunk_of, segment_of
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
+from foldformer.files import whole_file
 
 if TYPE_CHECKING:
     from foldformer.decode.utterances import Evaluated
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     from foldformer.report.scores import results_of
 
     _check(args)
-    with _whole_file(args.output, "--output") as output, _whole_file(args.html, "--html") as html:
+    with whole_file(args.output, "--output") as output, whole_file(args.html, "--html") as html:
         evaluated, measured = _evaluated(args, args.model, args.text)
         against = None
         if args.against is not None:  # by the same references, whatever the other was trained on
@@ -120,7 +120,7 @@ def _evaluated(
 
             round_weights(recognizer.model, 8 if args.weights == "int8" else 4)
         text = text or recognizer.config.text
-        with _bar() as advance:
+        with bar("utterances") as advance:
             evaluated = evaluate(recognizer, args.manifest, chunk, text, longest, advance)
         measured |= {
             "chunk": args.chunk or "none: whole recordings",
@@ -163,31 +163,3 @@ def _print(args: argparse.Namespace, results: dict[str, Any]) -> None:
     print(score_table(results))
     if args.worst:
         print(f"\n{worst_table(results)}")
-
-
-@contextmanager
-def _whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
-    """Where to write what shall stand at `path` when all went well; fails now if it never can."""
-    if path is None:
-        yield None
-        return
-    from foldformer.files import complete_files
-
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; {option} names a file")
-    with complete_files(path.parent) as beside:
-        yield beside / path.name
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar over utterances, where stderr is a terminal; called with those done, and all."""
-    from tqdm import tqdm
-
-    with tqdm(unit=" utterances", leave=False, disable=None, dynamic_ncols=True) as bar:
-
-        def advance(done: int, number: int) -> None:
-            bar.total = number
-            bar.update(done - bar.n)
-
-        yield advance

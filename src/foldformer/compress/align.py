@@ -21,8 +21,9 @@ from torch import Tensor
 
 from foldformer.compress.filling import Trained
 
-_ROUNDS = 10
-"""Rounds over a group at most; three or four are usual."""
+_ROUNDS = 5
+"""Rounds over a group at most, and fewer where one gains less than `_ENOUGH` of the whole."""
+_ENOUGH = 1e-3
 
 Turn = Callable[[Tensor], Tensor]
 """Cross products C = B^T A (..., P, P) -> the orthogonal Q allowed for which B @ Q is closest to A,
@@ -76,8 +77,7 @@ def align_units(
         The same maps, with the moments of what `out` reads. Layers 0..K-1 compute what they did.
     """
     features = torch.cat(
-        [*(_scaled(each.weights.double()) for each in into), _scaled(out.weights.mT.double())],
-        dim=1,
+        [*(_scaled(each.weights) for each in into), _scaled(out.weights.mT)], dim=1
     )
     uses, _, units = features.shape
     orders = torch.arange(units, device=features.device).repeat(uses, 1)
@@ -179,7 +179,7 @@ def _rounds(
         for use in range(len(features)):
             improve(use, features.sum(dim=0) - features[use])
         now = float(features.sum(dim=0).square().sum())
-        if now <= last * (1 + 1e-6):
+        if now <= last * (1 + _ENOUGH):
             return
         last = now
 

@@ -76,8 +76,17 @@ class _Group:
     def __init__(self, weights: Tensor, moments: Tensor | None) -> None:
         self.left = list(weights)
         self.moments = moments
-        self.total = float(len(weights)) if moments is None else moments.sum(dim=0)
+        self.metrics: list[Tensor | None] = [None] * len(weights)
         self.sum = torch.zeros_like(weights[0])
+        if moments is not None:
+            total = moments.sum(dim=0)
+            self.whole = torch.linalg.cholesky(total)
+            self.rests = []
+            for use, moment in enumerate(moments):
+                rest = total - moment
+                parallel = moment @ torch.cholesky_solve(rest, self.whole)
+                self.metrics[use] = (parallel + parallel.t()) / 2
+                self.rests.append(torch.linalg.cholesky(rest))
         for use, weight in enumerate(weights):
             self.sum += times(self._moment(use), weight)
 
@@ -91,30 +100,25 @@ class _Group:
 
     def others(self, use: int) -> Tensor:
         """V: the best weight for the other uses."""
-        moment = self._moment(use)
-        rest = self.sum - times(moment, self.left[use])
-        return _solved(self.total - (1.0 if moment is None else moment), rest)
+        rest = self.sum - times(self._moment(use), self.left[use])
+        if self.moments is None:
+            return rest / (len(self.left) - 1)
+        return torch.cholesky_solve(rest, self.rests[use])
 
     def metric(self, use: int) -> Tensor | None:
-        """P: what an error of this use costs, after the shared weight has moved to meet it."""
-        moment = self._moment(use)
-        if moment is None:
-            return None  # (1 - 1/K) of the identity: a factor changes no minimum
-        parallel = moment @ _solved(self.total, self.total - moment)
-        return (parallel + parallel.t()) / 2
+        """P: what an error of this use costs, after the shared weight has moved to meet it.
+
+        Without moments it is (1 - 1/K) of the identity: a factor changes no minimum.
+        """
+        return self.metrics[use]
 
     def weight(self) -> Tensor:
         """U: the best weight for all uses."""
-        return _solved(self.total, self.sum)
+        if self.moments is None:
+            return self.sum / len(self.left)
+        return torch.cholesky_solve(self.sum, self.whole)
 
     def cost(self, weight: Tensor) -> float:
         """The sum over the uses of tr(E^T M E)."""
         costs = [cost(t - weight, self._moment(use)) for use, t in enumerate(self.left)]
         return float(torch.stack(costs).sum())
-
-
-def _solved(matrix: Tensor | float, right: Tensor) -> Tensor:
-    """matrix^-1 @ right, for a positive definite matrix or a number."""
-    if not isinstance(matrix, Tensor):
-        return right / matrix
-    return torch.cholesky_solve(right, torch.linalg.cholesky(matrix))

@@ -13,7 +13,7 @@ from torch import Tensor
 from foldformer.errors import SpecError
 
 RIDGE = 1e-3
-"""Added to a moment, in parts of its mean diagonal.
+"""Added to the diagonal of a moment, in parts of its mean.
 
 Inputs that never vary in some direction (a unit that is never on, fewer frames than the width)
 leave M singular: any error there is free on the calibration data. The ridge asks for the smallest
@@ -23,11 +23,10 @@ of those errors, and keeps what is computed with M well-posed.
 
 def regular(moment: Tensor) -> Tensor:
     """The moment (in, in) in float64, with the ridge; positive definite."""
-    moment = moment.double()
-    ridge = RIDGE * moment.diagonal().mean()
-    return moment + torch.eye(len(moment), dtype=torch.float64, device=moment.device) * (
-        ridge if ridge > 0 else 1.0
-    )
+    exact = moment.to(torch.float64, copy=True)
+    ridge = float(RIDGE * exact.diagonal().mean())
+    exact.diagonal().add_(ridge if ridge > 0 else 1.0)
+    return exact
 
 
 def cost(error: Tensor, moment: Tensor | None) -> Tensor:

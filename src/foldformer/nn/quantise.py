@@ -17,6 +17,9 @@ Bits = Literal[4, 8]
 BLOCK = 64
 """Numbers of a column, one below the other, that share a scale in int4."""
 
+THIN = 32
+"""Rows from which on whole numbers save an export more time than rounding what goes in takes."""
+
 
 @dataclass(frozen=True)
 class Quantised:

@@ -11,13 +11,10 @@ from foldformer.deploy.export.copies import remove_dead
 from foldformer.deploy.export.stored import hold, numbers_of, shape_of, store, store_rows
 from foldformer.deploy.export.views import PARAMETER, PLACES, parameters
 from foldformer.deploy.folder import ProductsSpec
-from foldformer.nn.quantise import quantise
+from foldformer.nn.quantise import THIN, quantise
 
 DOMAIN = "com.microsoft"
 """ONNX Runtime's own operators: products of whole numbers whose result is in fp32."""
-
-_THIN = 32
-"""Rows from which on whole numbers save more time than rounding what goes in takes."""
 
 _ROUNDED_INPUT = 4
 """MatMulNBits' accuracy_level: what goes in is rounded to int8."""
@@ -51,7 +48,7 @@ def to_integers(model: ir.Model, fine: Collection[str]) -> ProductsSpec:
         if len(products) < len(users):
             if all(_is_lookup(node, weight) for node in users):
                 store_rows(graph, weight)
-        elif products and products[0].op_type != "Conv" and shape_of(weight)[0] >= _THIN:
+        elif products and products[0].op_type != "Conv" and shape_of(weight)[0] >= THIN:
             integer += len(products)
             if weight.meta[PARAMETER] in fine:
                 _to_int4(graph, weight, products)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.compress.foreign.folded_linear import FoldedLinear
-from foldformer.deploy.export.linears import export_form
+from foldformer.deploy.export import linears as linears  # registers their forms
+from foldformer.deploy.export.forms import export_form
 from foldformer.deploy.export.make import save
 from foldformer.deploy.export.parity import call_difference, session
 from foldformer.deploy.export.sharing import check_files
@@ -190,7 +191,9 @@ def _chained(model: Any) -> Any:
         if isinstance(module, FoldedLinear):
             key = id(module.linear)
             if key not in forms:
-                forms[key] = export_form(module.linear)
+                form = export_form(module.linear)
+                assert isinstance(form, Linear)
+                forms[key] = form
             module.exchange(forms[key])
     return model
 

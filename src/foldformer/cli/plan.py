@@ -1,0 +1,182 @@
+"""Decide what a budget of bytes buys best: which layers share, and the rank of every matrix."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foldformer.compress.planning.file import PlanFile
+    from foldformer.compress.planning.made import Made
+    from foldformer.compress.planning.stack import Stack
+    from foldformer.model import Model
+
+EXTRA = "train"
+"""What this verb needs to be installed with."""
+
+_PRECISIONS = ["fp32", "fp16", "int8", "int4"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="12MB",
+        help="what all weights may take at most; MB: 10^6 bytes",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=_PRECISIONS,
+        default="fp32",
+        help="of the stored weights, as `export` takes it; the default: fp32",
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        metavar="MANIFEST",
+        help="Lhotse cuts: the error of outputs on these recordings counts, not that of weights",
+    )
+    parser.add_argument(
+        "--order",
+        choices=["adjacent", "cycle", "any"],
+        default="adjacent",
+        help="which layers may share: neighbours, the default, or layers at equal distances",
+    )
+    parser.add_argument(
+        "--most-uses", type=int, default=6, metavar="K", help="layers that share at most; default 6"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plan as YAML")
+    parser.add_argument("--json", action="store_true", help="print JSON: sizes are bytes")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with pictures")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Plan, write, print."""
+    from foldformer.checkpoint import load_model
+    from foldformer.compress.planning.budget import bytes_of
+    from foldformer.files import whole_file
+    from foldformer.report.plan_table import plan_table
+
+    budget = bytes_of(args.weights)
+    _check(args)
+    with whole_file(args.output, "--output") as output, whole_file(args.report, "--report") as page:
+        model, _ = load_model(args.model)
+        stack, made = _made(args, model, budget)
+        file = _file(args, model, made)
+        if output is not None:
+            from foldformer.spec import write_yaml
+
+            write_yaml(output, file)
+        if page is not None:
+            from foldformer.compress.planning.own import stack_of
+            from foldformer.compress.planning.pictures import pictures
+            from foldformer.report.plan_page import plan_page
+
+            text = plan_page(
+                made,
+                pictures(stack, stack_of(model, align=False)),
+                model=str(args.model),
+                precision=args.precision,
+                calibrated=args.calibration is not None,
+            )
+            page.write_text(text, encoding="utf-8")
+    if args.json:
+        print(json.dumps(_json(file, made), indent=2, allow_nan=False))
+    else:
+        print(plan_table(made, args.precision, args.calibration is not None))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything is loaded."""
+    from foldformer.errors import SpecError
+
+    if args.most_uses < 1:
+        raise SpecError(f"--most-uses: expected 1 or more, got {args.most_uses}")
+    files = [path.resolve() for path in (args.output, args.report) if path is not None]
+    if len(set(files)) < len(files):
+        raise SpecError("--output and --report: name the same file; expected two")
+
+
+def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack", "Made"]:
+    """What the planner saw, and what it made of it."""
+    from foldformer.cli._bar import bar
+    from foldformer.compress.planning.made import make
+    from foldformer.compress.planning.own import stack_of
+    from foldformer.errors import InputError
+    from foldformer.measure.stored import other_bytes
+
+    try:
+        stack_of(model, align=False).check()
+    except InputError as error:
+        raise InputError(f"{args.model}: {error}") from None
+    stack = _heard(args, model) if args.calibration else stack_of(model)
+    other = other_bytes(model, args.precision)
+    with bar("groups") as advance:
+        made = make(stack, other, budget, args.precision, args.order, args.most_uses, advance)
+    return stack, made
+
+
+def _heard(args: argparse.Namespace, model: "Model") -> "Stack":
+    """The layers with what their matrices hear in the recordings."""
+    from foldformer.cli._bar import bar
+    from foldformer.compress.calibration import calibrate
+    from foldformer.compress.planning.importance import heard, importance
+    from foldformer.compress.planning.own import stack_of
+
+    with bar("recordings") as advance:
+        moments = calibrate(model, args.calibration, progress=advance)
+    with bar("matrices") as advance:
+        weights = importance(model, heard(args.calibration), moments, advance)
+    return stack_of(model, moments, weights)
+
+
+def _file(args: argparse.Namespace, model: "Model", made: "Made") -> "PlanFile":
+    """What is written."""
+    from foldformer.compress.planning.file import MadeSpec, PlanFile, fingerprint
+    from foldformer.compress.planning.own import biases_of
+
+    plan = made.chosen.plan(biases_of(model))
+    return PlanFile(
+        uses=plan.uses,
+        order=plan.order,
+        linear=plan.linear,
+        linears=plan.linears,
+        made=MadeSpec(
+            model=fingerprint(model),
+            precision=args.precision,
+            budget=made.budget,
+            bytes=made.bytes,
+            error=float(f"{made.error:.4g}"),
+            calibrated=args.calibration is not None,
+        ),
+    )
+
+
+def _json(file: "PlanFile", made: "Made") -> dict[str, object]:
+    """All that the table says, and the plan."""
+    from foldformer.spec import to_dict
+
+    def number(error: float) -> float | None:
+        return error if error != float("inf") else None
+
+    return {
+        "plan": to_dict(file),
+        "dense": made.dense,
+        "other": made.other,
+        "smallest": made.smallest,
+        "alone": {name: number(error) for name, error in made.alone.items()},
+        "groups": [
+            {
+                "layers": list(layers),
+                "matrices": {name: asdict(choice) for name, choice in names.items()},
+            }
+            for layers, names in made.chosen.groups
+        ],
+        "curve": [
+            {"bytes": point.bytes, **{name: number(e) for name, e in point.errors.items()}}
+            for point in made.curve
+        ],
+    }

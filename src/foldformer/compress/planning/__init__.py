@@ -1,0 +1,1 @@
+"""What a budget of bytes buys best: error tables -> dynamic programme -> plan."""

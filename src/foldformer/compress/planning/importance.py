@@ -1,0 +1,146 @@
+"""How much the loss of a part of a matrix's output matters to what the encoder says: by trying."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foldformer.compress.layers import Moments, Places, linears, name_of
+from foldformer.compress.least_squares import regular
+from foldformer.compress.matrices import factor, output_error
+from foldformer.compress.planning.spectra import energies
+from foldformer.data.augmentation import features_of
+from foldformer.data.batches import manifests_of, unheard
+from foldformer.data.cuts import read_cuts
+from foldformer.model import Model
+from foldformer.nn.layer import Layer
+from foldformer.nn.linears import Linear
+from foldformer.nn.subsampling import FACTOR
+
+LOST = 0.1
+"""The part of a matrix's output that is taken away to see what it does.
+
+Where little is taken, the slope says too little of what happens when much is: a plan for a fifth of
+the bytes, made with the slope at nothing, loses a third more of the output.
+"""
+
+
+SECONDS = 12.0
+"""Speech that each matrix is tried on: what one matrix does hardly depends on the words."""
+
+
+def importance(
+    model: Model,
+    utterances: Sequence[Tensor],
+    moments: Moments,
+    progress: Callable[[int, int], None] = lambda done, all: None,
+) -> Mapping[str, list[float]]:
+    """The relative error of the encoder's output over that of one matrix's output.
+
+    Each matrix in turn loses its smallest singular directions, in the metric of its inputs, up to
+    `LOST` of its output's energy; the encoder's output is then compared with what it was. So the
+    errors of different matrices can be compared, and added as long as they are small.
+
+    Args:
+        model: in evaluation mode.
+        utterances: features (T, F), each of them whole; one at least.
+        moments: of the inputs of each matrix, as `calibration` gives them.
+        progress: called with the number of matrices done, and of all.
+
+    Returns:
+        {name: one number a place in depth}.
+    """
+    copied = _with_errors(model)
+    places = Places(copied)
+    with torch.no_grad():
+        exact = [_encoded(copied, features) for features in utterances]
+        whole = sum(float(y.square().sum()) for y in exact)
+        found: dict[str, list[float]] = {}
+        every = [(p, *each) for p in range(len(places)) for each in _erring(places, p)]
+        for done, (place, name, erring, use) in enumerate(every, start=1):
+            error, part = _smallest(erring.merged(use), moments[f"{place}.{name}"])
+            erring.errors[use] = error
+            lost = sum(
+                float((_encoded(copied, features) - y).square().sum())
+                for features, y in zip(utterances, exact, strict=True)
+            )
+            del erring.errors[use]
+            found.setdefault(name, []).append(lost / whole / part if part else 0.0)
+            progress(done, len(every))
+    return found
+
+
+def heard(manifests: str | Sequence[str], seconds: float = SECONDS) -> list[Tensor]:
+    """Features (T, F) of recordings from all over the manifests, so many seconds of them at most.
+
+    What is longer is cut; what is too short for a frame is left out.
+    """
+    cuts = [cut for path in manifests_of(manifests) for cut in read_cuts(path) if not unheard(cut)]
+    whole = sum(cut.duration for cut in cuts)
+    step = max(1, round(whole / seconds))
+    found: list[Tensor] = []
+    left = round(100 * seconds)
+    for cut in cuts[::step]:
+        features = torch.from_numpy(features_of(cut, None, np.random.default_rng(0)))[:left]
+        if len(features) >= FACTOR:
+            found.append(features)
+            left -= len(features)
+    return found
+
+
+class _Erring(Linear):
+    """A map whose matrix can be given an error for one of its uses."""
+
+    def __init__(self, linear: Linear) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.uses)
+        self.linear = linear
+        self.errors: dict[int, Tensor] = {}
+
+    def merged(self, use: int) -> Tensor:
+        """See Linear; without the error."""
+        return self.linear.merged(use)
+
+    def forward(self, x: Tensor, use: int) -> Tensor:
+        """See Linear."""
+        y: Tensor = self.linear(x, use)
+        return y - x @ self.errors[use] if use in self.errors else y
+
+
+def _with_errors(model: Model) -> Model:
+    """A copy with the same parameters, in which maps used in depth can err."""
+    memo: dict[int, object] = {
+        id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()
+    }
+    copied = copy.deepcopy(model, memo)
+    for layer in copied.encoder.depth.modules():
+        if isinstance(layer, Layer):
+            for path, linear in list(linears(layer)):
+                parent, _, name = path.rpartition(".")
+                owner: nn.Module = layer.get_submodule(parent)
+                setattr(owner, name, _Erring(linear))
+    return copied.eval()
+
+
+def _erring(places: Places, place: int) -> Iterator[tuple[str, _Erring, int]]:
+    layer, use = places.layer(place)
+    for path, linear in linears(layer):
+        if isinstance(linear, _Erring):
+            yield name_of(path), linear, use
+
+
+def _encoded(model: Model, features: Tensor) -> Tensor:
+    y: Tensor = model.encoder(features[None], torch.tensor([len(features)]))[0]
+    return y
+
+
+def _smallest(weight: Tensor, moment: Tensor) -> tuple[Tensor, float]:
+    """(the part of a matrix that a low rank leaves out, the part of the output that this is)."""
+    values = energies(weight.double(), regular(moment))
+    tails = values[::-1].cumsum()[::-1]
+    if not tails[0] > 0:
+        return torch.zeros_like(weight), 0.0
+    down, up = factor(weight, int((tails > LOST * tails[0]).sum()), moment)
+    approximation = down @ up
+    return weight - approximation, output_error(weight, approximation, moment)

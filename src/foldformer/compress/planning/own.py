@@ -1,0 +1,89 @@
+"""Our own models as the planner sees them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from foldformer.compress.filling import Trained
+from foldformer.compress.layers import Moments, Places, linears, name_of
+from foldformer.compress.planning.stack import Stack
+from foldformer.compress.symmetries import align_layers
+from foldformer.model import Model
+
+
+def stack_of(
+    model: Model,
+    moments: Moments | None = None,
+    importance: Mapping[str, Sequence[float]] | None = None,
+    *,
+    align: bool = True,
+) -> Stack:
+    """The matrices of a model's layers, in order of depth.
+
+    Aligned, each layer follows the one before it: that takes one pass for all groups that may be
+    formed. A fold lets the layers of a group meet, which brings them a little closer still.
+
+    Args:
+        model: its layers may be shared: then each use counts as a layer, as `fold` takes it.
+        moments: of the inputs of each matrix, as `calibration` gives them.
+        importance: as `importance` gives it; all matrices alike unless given, so that the error is
+            their mean.
+        align: bring layers close to each other, without a change of what they compute.
+    """
+    places = Places(model)
+    weights: dict[str, list[Tensor]] = {}
+    found: dict[str, list[Tensor]] = {}
+    last: dict[str, Trained] = {}
+    for place in range(len(places)):
+        layer, _ = places.layer(place)
+        own = {path: places.trained([place], path, moments) for path, _ in linears(layer)}
+        if align and last and own.keys() == last.keys():
+            pairs = {path: _pair(last[path], each) for path, each in own.items()}
+            own = {
+                path: _second(each)
+                for path, each in align_layers(layer, pairs, reference=0).items()
+            }
+        last = own
+        for path, each in own.items():
+            weights.setdefault(name_of(path), []).append(each.weights[0])
+            if each.moments is not None:
+                found.setdefault(name_of(path), []).append(each.moments[0])
+    every = 1 / max(1, sum(map(len, weights.values())))
+    return Stack(
+        weights=weights,
+        moments=None if moments is None else found,
+        importance=importance or {name: [every] * len(each) for name, each in weights.items()},
+    )
+
+
+def biases_of(model: Model) -> dict[str, bool]:
+    """{name of a matrix: whether the first layer has a bias there}."""
+    return {
+        name_of(path): "bias" in dict(linear.named_parameters(recurse=False))
+        for path, linear in linears(Places(model).layer(0)[0])
+    }
+
+
+def _pair(first: Trained, second: Trained) -> Trained:
+    """Two layers as the two uses of one."""
+    return Trained(
+        weights=torch.cat([first.weights, second.weights]),
+        biases=_together(first.biases, second.biases),
+        moments=_together(first.moments, second.moments),
+    )
+
+
+def _together(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return None if first is None or second is None else torch.cat([first, second])
+
+
+def _second(pair: Trained) -> Trained:
+    """The latter of the two, in memory of its own."""
+    return replace(
+        pair,
+        weights=pair.weights[1:].clone(),
+        biases=None if pair.biases is None else pair.biases[1:].clone(),
+        moments=None if pair.moments is None else pair.moments[1:].clone(),
+    )

@@ -1,0 +1,72 @@
+"""What can be drawn of a stack: how alike its layers are, and what each way leaves over by rank."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from foldformer.compress.planning.spectra import alone, energies, left_over, metric
+from foldformer.compress.planning.stack import Stack
+
+Curve = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Numbers to draw.
+
+    Attributes:
+        alike: (L, L); the cosine of two layers, mean over their matrices.
+        aligned: the same after they were aligned, or None where they were not.
+        left: {name: {"alone", "shared": (N,)}}: the part of the output's energy, or of the
+            weights', that a rank of n for each layer leaves over, n = 0 .. N - 1: of each matrix by
+            itself, and of neighbours in pairs beside what they share; means over layers.
+    """
+
+    alike: Curve
+    aligned: Curve | None
+    left: Mapping[str, Mapping[str, Curve]]
+
+
+def pictures(stack: Stack, before: Stack | None = None) -> Pictures:
+    """All of them.
+
+    Args:
+        stack: the layers that a plan was made for.
+        before: the same as they were before they were aligned, if they were.
+    """
+    return Pictures(
+        alike=_cosines(stack if before is None else before),
+        aligned=None if before is None else _cosines(stack),
+        left={name: _left(stack, name) for name in stack.weights},
+    )
+
+
+def _cosines(stack: Stack) -> Curve:
+    """Of all pairs of layers, mean over the names of their matrices."""
+    found = np.zeros((stack.num_layers, stack.num_layers))
+    for matrices in stack.weights.values():
+        rows = torch.stack([matrix.flatten() for matrix in matrices])
+        rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        found += (rows @ rows.t()).numpy()
+    return found / len(stack.weights)
+
+
+def _left(stack: Stack, name: str) -> dict[str, Curve]:
+    weights = [weight.float() for weight in stack.weights[name]]
+    spectra = [energies(w, metric(stack.moment(name, i))) for i, w in enumerate(weights)]
+    ranks = min(weights[0].shape) + 1
+    singles = [alone([each / max(each.sum(), 1e-30)]).errors for each in spectra]
+    shared = []
+    for first in range(stack.num_layers - 1):
+        pair = (first, first + 1)
+        metrics = [metric(stack.moment(name, layer)) for layer in pair]
+        moments = [each for each in metrics if each is not None] or None
+        scales = [0.5 / max(float(spectra[layer].sum()), 1e-30) for layer in pair]
+        errors = left_over([weights[layer] for layer in pair], moments, scales).errors
+        each = np.zeros(ranks)
+        each[: len(errors[::2])] = errors[::2]  # a rank for both uses
+        shared.append(each)
+    return {"alone": np.mean(singles, axis=0), "shared": np.mean(shared, axis=0)}

@@ -1,0 +1,85 @@
+"""The tables of a stack: for every group that may be formed, all options of its matrices."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from foldformer.compress.least_squares import regular
+from foldformer.compress.planning.options import Shape, Table, What
+from foldformer.compress.planning.spectra import (
+    Spectrum,
+    alone,
+    energies,
+    in_one_basis,
+    left_over,
+    metric,
+)
+from foldformer.compress.planning.stack import Layers, Stack
+from foldformer.measure.stored import Precision
+
+Tables = dict[Layers, dict[str, Table]]
+
+
+def tables(
+    stack: Stack,
+    groups: Sequence[Layers],
+    precision: Precision,
+    progress: Callable[[int, int], None] = lambda done, all: None,
+) -> Tables:
+    """All options of all groups.
+
+    One decomposition gives all ranks. The error of an option is the sum over uses of the
+    importance of the matrix times the part of its output's energy that is lost; with sharing it is
+    what `spectra.shared` expects of a fit.
+
+    Args:
+        stack: the trained layers.
+        groups: those that may be formed.
+        precision: of the stored weights.
+        progress: called with the number of groups done, and of all.
+    """
+    names = {name: _Name(stack, name, precision) for name in stack.weights}
+    found: Tables = {}
+    for done, layers in enumerate(groups, start=1):
+        found[layers] = {name: of_name.table(layers) for name, of_name in names.items()}
+        progress(done, len(groups))
+    return found
+
+
+class _Name:
+    """The matrices of one name: their shape, their spectra, and the weight of their errors.
+
+    In float32: that is exact enough for a choice, and the fold itself is in float64.
+    """
+
+    def __init__(self, stack: Stack, name: str, precision: Precision) -> None:
+        self._weights = stack.weights[name]
+        self._moments = None if stack.moments is None else stack.moments[name]
+        inputs, outputs = self._weights[0].shape
+        self._shape = Shape(inputs, outputs, precision)
+        self._alone = [
+            energies(weight.float(), metric(stack.moment(name, layer)))
+            for layer, weight in enumerate(self._weights)
+        ]
+        wholes = [max(float(each.sum()), np.finfo(np.float64).tiny) for each in self._alone]
+        # A matrix that does not matter at all still has to be something in the end.
+        floor = 1e-9 * max(stack.importance[name])
+        self._scales = [
+            max(importance, floor) / whole
+            for importance, whole in zip(stack.importance[name], wholes, strict=True)
+        ]
+
+    def table(self, layers: Layers) -> Table:
+        """Of one group."""
+        scales = [self._scales[layer] for layer in layers]
+        spectra: dict[What, Spectrum] = {
+            "low_rank": alone([s * self._alone[i] for i, s in zip(layers, scales, strict=True)])
+        }
+        if len(layers) > 1:
+            weights = [self._weights[layer].float() for layer in layers]
+            moments = None
+            if self._moments is not None:
+                moments = [regular(self._moments[layer]).float() for layer in layers]
+            spectra["residual"] = left_over(weights, moments, scales)
+            spectra["basis"] = in_one_basis(weights, moments, scales)
+        return Table(self._shape, len(layers), spectra)

@@ -1,0 +1,155 @@
+"""Predicted errors and bytes against those of matrices that are really factored and shared."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from foldformer.compress.least_squares import cost, regular
+from foldformer.compress.matrices import basis, factor, share
+from foldformer.compress.planning.options import Choice, Table
+from foldformer.compress.planning.stack import Stack
+from foldformer.compress.planning.tables import tables
+from foldformer.errors import InputError
+from foldformer.measure.stored import Precision, matrix_bytes
+
+LAYERS, INPUTS, OUTPUTS = 3, 12, 20
+IMPORTANCE = [0.5, 2.0, 1.0]
+
+
+def second_moment(width: int, seed: int) -> Tensor:
+    """Of inputs of different strengths in different directions."""
+    generator = torch.Generator().manual_seed(seed)
+    mixed = torch.randn(width, width, generator=generator)
+    x = torch.randn(4 * width, width, generator=generator) * torch.linspace(0.2, 2, width)
+    return (x @ mixed).t() @ (x @ mixed) / len(x) / width
+
+
+def stack(shape: tuple[int, int], *, moments: str) -> Stack:
+    """Matrices with something in common; moments `none`, `same` or `different` for each layer."""
+    torch.manual_seed(1)
+    common = torch.randn(shape)
+    weights = [common + 0.6 * torch.randn(shape) for _ in range(LAYERS)]
+    seeds = [0, 0, 0] if moments == "same" else [0, 1, 2]
+    found = None if moments == "none" else {"m": [second_moment(shape[0], s) for s in seeds]}
+    return Stack({"m": weights}, found, {"m": IMPORTANCE})
+
+
+def metric(of: Stack, layer: int) -> Tensor | None:
+    moment = of.moment("m", layer)
+    return None if moment is None else regular(moment)
+
+
+def lost(of: Stack, layers: tuple[int, ...], approximations: list[Tensor]) -> float:
+    """Importance times the part of the output's energy that is lost, summed over uses."""
+    total = 0.0
+    for layer, approximation in zip(layers, approximations, strict=True):
+        exact, moment = of.weights["m"][layer].double(), metric(of, layer)
+        error = exact - approximation.double()
+        total += IMPORTANCE[layer] * float(cost(error, moment) / cost(exact, moment))
+    return total
+
+
+def stacked(of: Stack, layers: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """Weights, and moments scaled so that the errors of all uses count as they do in a table."""
+    weights = torch.stack([of.weights["m"][layer] for layer in layers]).double()
+    metrics = []
+    for layer in layers:
+        moment = metric(of, layer)
+        scale = IMPORTANCE[layer] / cost(of.weights["m"][layer].double(), moment)
+        metrics.append(scale * (torch.eye(weights.shape[1]) if moment is None else moment).double())
+    return weights, torch.stack(metrics)
+
+
+def table(of: Stack, layers: tuple[int, ...], precision: Precision = "fp32") -> Table:
+    return tables(of, [layers], precision)[layers]["m"]
+
+
+def choices(of: Table, what: str) -> list[Choice]:
+    every = [of.choice(index) for index in range(len(of.options.bytes))]
+    return [choice for choice in every if choice.what == what]
+
+
+@pytest.mark.parametrize("shape", [(INPUTS, OUTPUTS), (OUTPUTS, INPUTS)], ids=str)
+@pytest.mark.parametrize("moments", ["none", "different"])
+def test_low_ranks_are_predicted_exactly(shape: tuple[int, int], moments: str) -> None:
+    of, layers = stack(shape, moments=moments), (0, 1, 2)
+    found = choices(table(of, layers), "low_rank")
+    assert len(found) > 8
+    assert any(len(set(choice.ranks)) > 1 for choice in found)
+    for choice in found:
+        approximations = []
+        for layer, rank in zip(layers, choice.ranks, strict=True):
+            down, up = factor(of.weights["m"][layer], rank, metric(of, layer))
+            approximations.append(down @ up)
+        assert choice.error == pytest.approx(lost(of, layers, approximations), rel=2e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(INPUTS, OUTPUTS), (OUTPUTS, INPUTS)], ids=str)
+@pytest.mark.parametrize("moments", ["none", "same"])
+def test_a_basis_is_predicted_exactly(shape: tuple[int, int], moments: str) -> None:
+    """Where all inputs have one moment; a choice of directions weighs the uses alike, so do we."""
+    of, layers = stack(shape, moments=moments), (0, 2)
+    whole = [float(cost(of.weights["m"][i].double(), metric(of, i))) for i in layers]
+    of = Stack(of.weights, of.moments, {"m": [whole[0], 1.0, whole[1]]})
+    found = choices(table(of, layers), "basis")
+    assert found[0].ranks == (1,)
+    weights = torch.stack([of.weights["m"][i] for i in layers])
+    given = None if of.moments is None else torch.stack([of.moments["m"][i] for i in layers])
+    for choice in found:
+        shared, coefficients = basis(weights, choice.ranks[0], given)
+        error = sum(
+            float(cost((weights[use] - shared @ coefficients[use]).double(), metric(of, layer)))
+            for use, layer in enumerate(layers)
+        )
+        assert choice.error == pytest.approx(error, rel=2e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("moments", ["none", "same"])
+def test_residuals_of_two_uses_are_predicted_exactly(moments: str) -> None:
+    """By the rule that two ranks of a fit do what four at the mean do."""
+    of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1)
+    whole = [float(cost(of.weights["m"][i].double(), metric(of, i))) for i in layers]
+    of = Stack(of.weights, of.moments, {"m": [*whole, 1.0]})
+    weights = torch.stack([of.weights["m"][i] for i in layers]).double()
+    metrics = [metric(of, i) for i in layers]
+    given = None if metrics[0] is None else torch.stack([m for m in metrics if m is not None])
+    for choice in choices(table(of, layers), "residual")[::3]:
+        fit = share(weights, choice.ranks, diagonal=False, start="fit", moments=given)
+        error = sum(float(cost(weights[k] - fit.merged(k), metrics[k])) for k in range(2))
+        assert choice.error == pytest.approx(error, rel=5e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("moments", ["none", "different"])
+def test_residuals_of_three_uses_are_no_worse_than_predicted(moments: str) -> None:
+    of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1, 2)
+    weights, metrics = stacked(of, layers)
+    found = choices(table(of, layers), "residual")
+    for choice in found[:: len(found) // 5]:
+        fit = share(weights, choice.ranks, diagonal=False, start="fit", moments=metrics)
+        error = lost(of, layers, [fit.merged(use) for use in range(3)])
+        assert error <= choice.error * 1.02
+        assert error >= choice.error * 0.3
+
+
+def test_an_option_costs_what_its_map_holds() -> None:
+    of, layers = stack((INPUTS, OUTPUTS), moments="none"), (0, 1)
+    found = table(of, layers)
+    for index in range(0, len(found.options.bytes), 3):
+        choice = found.choice(index)
+        linear = choice.spec(2, bias=False).build(INPUTS, OUTPUTS, 2)
+        assert choice.bytes == 4 * sum(p.numel() for p in linear.parameters())
+        assert choice.bytes <= 2 * matrix_bytes(INPUTS, OUTPUTS, "fp32", full_rank=True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"m": [torch.ones(2, 2)]}, "no repeated layers: expected 2 or more in depth, got 1"),
+        ({}, "no repeated layers: expected 2 or more in depth, got 0"),
+        ({"m": [torch.ones(2, 2), torch.ones(2, 3)]}, r"m: layer 1 has shape \(2, 3\), layer 0"),
+        ({"m": [torch.ones(2, 2), torch.full((2, 2), torch.nan)]}, "m: layer 1 has weights that"),
+    ],
+)
+def test_what_cannot_be_planned(weights: dict[str, list[Tensor]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Stack(weights, None, {"m": [1.0, 1.0]}).check()
