@@ -63,7 +63,11 @@ def share(
     if len(ranks) != len(weights):
         raise SpecError(f"rank: {len(ranks)} ranks for {len(weights)} uses")
     exact = weights.double()
-    metrics = None if moments is None else torch.stack([regular(moment) for moment in moments])
+    metrics = None
+    if moments is not None:
+        metrics = torch.empty_like(moments, dtype=torch.float64)
+        for use, moment in enumerate(moments):
+            metrics[use] = regular(moment)
     if start == "fit":
         shared = _fitted(exact, ranks, diagonal, metrics)
     else:
