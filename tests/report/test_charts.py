@@ -42,6 +42,23 @@ def test_a_scatter_has_a_marker_an_interval_and_a_name_for_each_point() -> None:
     assert "on the front: <K & 9>, K = 3, dense" in svg.get("aria-label", "")
 
 
+def test_names_do_not_stand_over_each_other() -> None:
+    crowd = [Point(2.0 + n / 100, 10.0 + n / 100, 9.0, 12.0, f"K = 3, R = {n}") for n in range(14)]
+    svg = ET.fromstring(scatter(crowd, "MB", "WER %", True))
+    named = [each for each in svg.iter("text") if each.get("class") == "label"]
+    assert len(named) == len(crowd)
+    spans = []
+    for each in named:
+        left, length = float(each.get("x", "")), 6 * len(each.text or "")
+        if each.get("text-anchor") == "end":
+            left -= length
+        spans.append((left, left + length, float(each.get("y", ""))))
+    for number, (left, right, height) in enumerate(spans):
+        assert 0 < height < 360
+        for begin, end, other in spans[:number]:
+            assert end < left or right < begin or abs(height - other) > 12
+
+
 def test_series_differ_without_their_colours() -> None:
     lines = [Line(f"line {n}", ((0.0, 1.0), (1.0, n))) for n in range(10)]
     svg = ET.fromstring(curves(lines, "hours", "WER %"))

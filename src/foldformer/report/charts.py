@@ -71,6 +71,38 @@ class _Axis:
         return [number * step for number in range(first, math.floor(self._high / step) + 1)]
 
 
+class _Labels:
+    """Names beside points, none over another one."""
+
+    _LETTER, _LINE = 6.5, 13.0  # about the size of a letter
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[float, float, float]] = []
+
+    def beside(self, x: float, y: float, label: str) -> Markup:
+        """The label of the point (x, y): above it, or as near as there is room."""
+        length = self._LETTER * len(label)
+        right = x + 9 + length < _WIDTH
+        left = x + 9 if right else x - 9 - length
+        tries = (side * step * self._LINE for step in range(40) for side in (1, -1))
+        places = (y - 6 + each for each in tries)
+        height = next((each for each in places if self._is_free(left, length, each)), y - 6)
+        self._taken.append((left, left + length, height))
+        return Markup('<text class="label" x="{}" y="{}"{}>{}</text>').format(
+            round(x + 9 if right else x - 9, 1),
+            round(height, 1),
+            Markup("") if right else Markup(' text-anchor="end"'),
+            label,
+        )
+
+    def _is_free(self, left: float, length: float, height: float) -> bool:
+        inside = self._LINE <= height <= _HEIGHT - _BOTTOM
+        return inside and not any(
+            left < end and begin < left + length and abs(height - other) < self._LINE - 0.1
+            for begin, end, other in self._taken
+        )
+
+
 def front(points: Sequence[Point], lower_is_better: bool) -> list[Point]:
     """The points that no other one beats in both bytes and score, by rising bytes."""
     sign = 1 if lower_is_better else -1
@@ -97,6 +129,7 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
     parts = [_frame(across, up, x, y)]
     path = " ".join(f"{across(each.x)},{up(each.y)}" for each in best)
     parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
+    labels = _Labels()
     for number, each in enumerate(points):
         place, height = across(each.x), up(each.y)
         parts.append(
@@ -105,15 +138,8 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
             )
         )
         parts.append(_marker(number, place, height, each in best))
-        right = place < _WIDTH - 180
-        parts.append(
-            Markup('<text class="label" x="{}" y="{}"{}>{}</text></g>').format(
-                round(place + (9 if right else -9), 1),
-                round(height - 6, 1),
-                Markup("") if right else Markup(' text-anchor="end"'),
-                each.label,
-            )
-        )
+        parts.append(labels.beside(place, height, each.label))
+        parts.append(Markup("</g>"))
     said = f"{y} against {x}; on the front: {', '.join(each.label for each in best)}"
     return _svg(parts, said)
 
