@@ -14,7 +14,7 @@ import yaml
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 import foldformer as api
-from foldformer.measure.process import memory
+from foldformer.measure.process import held
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +226,11 @@ def test_three_hours_in_one_utterance(model: Path, tmp_path: Path, call) -> None
     said = SupervisionSegment("long", "long", 0.0, seconds, text="one", language="en")
     cut = MonoCut("long", 0.0, seconds, 0, [said], recording=recording)
     CutSet([cut, odd_cut(tmp_path, "short", 1.0, 16000, "two")]).to_file(tmp_path / "cuts.jsonl")
-    ended, most = threading.Event(), [memory()]
+    ended, most = threading.Event(), [held()]
 
     def watch() -> None:
         while not ended.wait(0.1):
-            most.append(memory())
+            most.append(held())
 
     watching = threading.Thread(target=watch)
     watching.start()
@@ -244,8 +244,8 @@ def test_three_hours_in_one_utterance(model: Path, tmp_path: Path, call) -> None
     assert results["audio_seconds"] == seconds + 1
     assert results["scores"]["all"]["utterances"] == 2
     assert len(most) > 10
-    held = [each.rss for each in most if each is not None]
-    assert max(held) - held[0] < 300e6
+    rss = [each.rss for each in most if each is not None]
+    assert max(rss) - rss[0] < 300e6
 
 
 @pytest.mark.parametrize("damage", ["truncated", "no sound", "missing"])

@@ -159,6 +159,23 @@ def test_a_plan_of_another_model_is_refused(dense: Path, call: Call, tmp_path: P
     assert read_plan(file, model).made is None
 
 
+def test_a_plan_goes_into_compress(dense: Path, call: Call, tmp_path: Path) -> None:
+    file, small = tmp_path / "plan.yaml", tmp_path / "small"
+    assert call("plan", dense, "--weights", "500kB", "-o", file)[0] == 0
+    model, _ = load_model(dense)
+    made = read_plan(file, model).made
+    assert made is not None
+    code, _, err = call("compress", dense, "--plan", file, "--output", small)
+    assert (code, err) == (0, "")
+    assert (small / "model.safetensors").stat().st_size == pytest.approx(made.bytes, rel=0.02)
+    with torch.no_grad():
+        model.encoder.norm.weight[0] += 1e-3
+    other = write(tmp_path / "other", model)
+    result = call("compress", other, "--plan", file, "--output", tmp_path / "never")
+    one_line(result, f"{file}: was made for another model, or for other weights")
+    assert not (tmp_path / "never").exists()
+
+
 def test_a_budget_that_is_too_small(dense: Path, call: Call) -> None:
     options = ("plan", dense, "--precision", "int8", "--weights")
     result = call(*options, "20kB")

@@ -36,11 +36,12 @@ def plan_of(args: argparse.Namespace, model: "Model") -> "Plan":
     """The plan that the arguments stand for; it fits the model.
 
     Raises:
-        SpecError: they contradict each other, or the plan is one for another model.
+        InputError: the plan's file is missing or damaged, or was made for another model.
+        SpecError: the arguments contradict each other, or the plan does not fit the model.
     """
     from foldformer.compress.fold import folded_spec
 
-    plan = _plan(args, model.spec.encoder.num_layers)
+    plan = _plan(args, model)
     try:
         folded_spec(model, plan)
     except SpecError as error:
@@ -48,19 +49,17 @@ def plan_of(args: argparse.Namespace, model: "Model") -> "Plan":
     return plan
 
 
-def _plan(args: argparse.Namespace, num_layers: int) -> "Plan":
+def _plan(args: argparse.Namespace, model: "Model") -> "Plan":
     from foldformer.compress.plan import Plan
+    from foldformer.compress.planning.file import read_plan
     from foldformer.nn.linears.residual import ResidualSpec
-    from foldformer.spec import from_dict, read_yaml
 
     if args.plan is not None:
         for name in ("uses", "rank", "order"):
             if getattr(args, name) is not None:
                 raise SpecError(f"--{name}: stands in the plan; give --plan or --uses")
-        try:
-            return from_dict(Plan, read_yaml(args.plan))
-        except SpecError as error:
-            raise SpecError(f"{args.plan}: {error}") from None
+        return read_plan(args.plan, model).plan
+    num_layers = model.spec.encoder.num_layers
     if args.uses is None:
         raise SpecError("--plan or --uses: one of them is needed, to say which layers are shared")
     fitting = [k for k in range(2, num_layers + 1) if num_layers % k == 0]
