@@ -28,7 +28,7 @@ def test_training_makes_a_model_folder(
     assert f"foldformer transcribe {model} RECORDING.wav" in card
     state = {path.name for path in (model / "training").iterdir()}
     origin = {"config.yaml", "manifests.json", "tokens.txt"}
-    assert state == origin | {"best.json", "last.ckpt", "lock", "logs"}
+    assert state == origin | {"best.json", "curve.json", "last.ckpt", "lock", "logs"}
     assert list((model / "training" / "logs").glob("events.out.tfevents.*"))
     # The steps end between two validations, and are validated all the same.
     lines = trained.stdout.splitlines()

@@ -3,7 +3,15 @@
 import torch
 from torch import nn
 
-from foldformer.measure.size import Size, dense_entries, matrix_size, sizes, total, vector_size
+from foldformer.measure.size import (
+    Size,
+    channel_size,
+    dense_entries,
+    matrix_size,
+    sizes,
+    total,
+    vector_size,
+)
 from foldformer.nn.linears.basis import BasisSpec
 from foldformer.nn.linears.dense import DenseSpec
 from foldformer.nn.linears.low_rank import LowRankSpec
@@ -11,17 +19,22 @@ from foldformer.nn.linears.residual import ResidualSpec
 
 
 def test_a_matrix() -> None:
-    assert matrix_size(70, 10) == Size(
+    assert matrix_size(70, 10, full_rank=True) == Size(
         parameters=700,
         fp32=2800,
         fp16=1400,
-        int8=700 + 2 * 10,
-        int4=350 + 2 * 10 * 3,  # 70 inputs are 3 blocks of 32
+        int8=700 + 4 * 10,
+        int4=10 * 2 * (32 + 4),  # 70 inputs are 2 blocks of 64, each with a scale
     )
 
 
-def test_a_vector_stays_fp16() -> None:
-    assert vector_size(10) == Size(parameters=10, fp32=40, fp16=20, int8=20, int4=20)
+def test_a_factor_stays_at_8_bits_with_a_scale_for_each_of_few_rows() -> None:
+    assert matrix_size(70, 10).int4 == matrix_size(70, 10).int8 == 700 + 4 * 10
+    assert matrix_size(8, 10).int4 == matrix_size(8, 10).int8 == 80 + 4 * 8
+
+
+def test_a_vector_stays_fp32() -> None:
+    assert vector_size(10) == Size(parameters=10, fp32=40, fp16=40, int8=40, int4=40)
 
 
 def test_a_sum_of_nothing() -> None:
@@ -31,9 +44,9 @@ def test_a_sum_of_nothing() -> None:
 def test_roles_of_a_residual_map() -> None:
     linear = ResidualSpec(rank=(1, 3)).build(8, 6, 2)
     assert list(sizes(linear)) == [
-        ("weights", matrix_size(8, 6)),
-        ("low rank", matrix_size(8, 4)),
-        ("low rank", matrix_size(4, 6)),
+        ("weights", matrix_size(8, 6, full_rank=True)),
+        ("low rank", matrix_size(8, 1) + matrix_size(8, 3)),
+        ("low rank", matrix_size(1, 6) + matrix_size(3, 6)),
         ("diagonal", vector_size(2 * 6)),
         ("other", vector_size(2 * 6)),
     ]
@@ -41,18 +54,19 @@ def test_roles_of_a_residual_map() -> None:
 
 
 def test_a_dense_map_has_a_channel_for_each_output_of_each_use() -> None:
-    assert next(sizes(DenseSpec().build(8, 6, 3))) == ("weights", matrix_size(8, 3 * 6))
+    each = matrix_size(8, 6, full_rank=True)
+    assert next(sizes(DenseSpec().build(8, 6, 3))) == ("weights", each + each + each)
 
 
 def test_factors_count_as_low_rank_and_each_output_of_each_use_has_a_scale() -> None:
     assert list(sizes(LowRankSpec(rank=(1, 3), bias=False).build(8, 6, 2))) == [
-        ("low rank", matrix_size(8, 4)),
-        ("low rank", matrix_size(4, 6)),
+        ("low rank", matrix_size(8, 1) + matrix_size(8, 3)),
+        ("low rank", matrix_size(1, 6) + matrix_size(3, 6)),
     ]
     basis = BasisSpec(rank=3, bias=False).build(8, 6, 2)
     assert list(sizes(basis)) == [
         ("low rank", matrix_size(8, 3)),
-        ("low rank", matrix_size(3, 2 * 6)),
+        ("low rank", matrix_size(3, 6) + matrix_size(3, 6)),
     ]
     assert dense_entries(basis) == 2 * 8 * 6
 
@@ -64,9 +78,9 @@ def test_other_matrices() -> None:
     assert [size for _, size in sizes(module)] == [
         matrix_size(8, 6),
         vector_size(6),
-        matrix_size(12, 5),
+        channel_size(5, 60),
         vector_size(5),
-        matrix_size(4, 9),
+        channel_size(9, 36),
         vector_size(4),
         vector_size(4),
     ]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,8 +181,12 @@ def kill(process: BaseProcess, folder: Path, draw: random.Random, duration: floa
     return "training" if watch.saves else "before the first checkpoint"
 
 
-def state_of(folder: Path) -> dict[str, object]:
-    state: dict[str, object] = torch.load(folder / "training" / "last.ckpt", weights_only=True)
+def state_of(folder: Path) -> dict[str, Any]:
+    """What a run goes on from, but for the time that it took."""
+    state: dict[str, Any] = torch.load(folder / "training" / "last.ckpt", weights_only=True)
+    curve = state["callbacks"]["Curve"]
+    for times in ({"seconds": curve.pop("spent")}, *curve["rows"]):
+        assert times.pop("seconds") >= 0
     return state
 
 

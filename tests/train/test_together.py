@@ -58,7 +58,11 @@ def script() -> Any:
 
 
 def state_of(folder: Path) -> dict[str, Any]:
+    """What a run goes on from, but for the time that it took."""
     state: dict[str, Any] = torch.load(folder / "training" / "last.ckpt", weights_only=True)
+    curve = state["callbacks"]["Curve"]
+    for times in ({"seconds": curve.pop("spent")}, *curve["rows"]):
+        assert times.pop("seconds") >= 0
     return state
 
 

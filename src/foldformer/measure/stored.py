@@ -60,13 +60,13 @@ def other_bytes(module: nn.Module, precision: Precision) -> int:
                 rows, columns = part.in_features, part.out_features
                 size += matrix_bytes(rows, columns, precision, full_rank=False)
             elif name == "weight" and isinstance(part, (nn.Conv1d, nn.Embedding)):
-                size += _by_channel(parameter.shape[0], entries, precision)
+                size += channel_bytes(parameter.shape[0], entries, precision)
             elif name == "bias" or not isinstance(part, Linear):
                 size += vector_bytes(entries)
     return size
 
 
-def _by_channel(channels: int, entries: int, precision: Precision) -> int:
+def channel_bytes(channels: int, entries: int, precision: Precision) -> int:
     """A convolution or an embedding, whose first axis has the scales; never less than int8."""
     if precision in ("int8", "int4"):
         return entries + _SCALE * channels

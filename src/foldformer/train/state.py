@@ -1,5 +1,6 @@
 """The folder `training` in a model folder: all that lets the same command go on after a stop."""
 
+import errno
 import json
 import os
 import sys
@@ -122,6 +123,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Save to a local file."""
         path = Path(path)
         with complete_files(path.parent) as beside, (beside / path.name).open("wb") as file:
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                if "unexpected pos" not in str(error):
+                    raise
+                # How PyTorch says that the last bytes found no room.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
             file.flush()
             os.fsync(file.fileno())  # a machine that breaks down leaves a whole one, too
