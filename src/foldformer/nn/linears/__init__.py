@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from foldformer.errors import SpecError
 from foldformer.spec import Spec
 
 Map = Callable[[Tensor], Tensor]
@@ -95,6 +96,28 @@ class LinearSpec(Spec, ABC):
         Raises:
             SpecError: the spec does not fit this shape or number of uses.
         """
+
+
+def ranks_of_uses(
+    rank: int | tuple[int, ...], in_features: int, out_features: int, uses: int
+) -> tuple[int, ...]:
+    """The rank of each use, of a spec that gives one number or one for each.
+
+    Raises:
+        SpecError: there are not as many as uses, or one is larger than the matrix allows.
+    """
+    ranks = rank if isinstance(rank, tuple) else (rank,) * uses
+    if len(ranks) != uses:
+        raise SpecError(
+            f"rank: {len(ranks)} ranks for a layer with {uses} uses; give one number or {uses}"
+        )
+    limit = min(in_features, out_features)
+    if max(ranks) > limit:
+        raise SpecError(
+            f"rank: {max(ranks)} is larger than the matrix allows ({in_features} x "
+            f"{out_features}: at most {limit})"
+        )
+    return ranks
 
 
 LinearFactory = Callable[[str, int, int], Linear]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.errors import SpecError
-from foldformer.nn.linears import FactoredLinear, LinearSpec
+from foldformer.nn.linears import FactoredLinear, LinearSpec, ranks_of_uses
 
 
 class LowRankLinear(FactoredLinear):
@@ -67,15 +67,5 @@ class LowRankSpec(LinearSpec):
 
     def build(self, in_features: int, out_features: int, uses: int) -> LowRankLinear:
         """See LinearSpec."""
-        ranks = self.rank if isinstance(self.rank, tuple) else (self.rank,) * uses
-        if len(ranks) != uses:
-            raise SpecError(
-                f"rank: {len(ranks)} ranks for a layer with {uses} uses; give one number or {uses}"
-            )
-        limit = min(in_features, out_features)
-        if max(ranks) > limit:
-            raise SpecError(
-                f"rank: {max(ranks)} is larger than the matrix allows ({in_features} x "
-                f"{out_features}: at most {limit})"
-            )
+        ranks = ranks_of_uses(self.rank, in_features, out_features, uses)
         return LowRankLinear(in_features, out_features, ranks, bias=self.bias)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.errors import SpecError
-from foldformer.nn.linears import Linear, LinearSpec, Map
+from foldformer.nn.linears import Linear, LinearSpec, Map, ranks_of_uses
 
 
 class ResidualLinear(Linear):
@@ -241,16 +241,6 @@ class ResidualSpec(LinearSpec):
 
     def build(self, in_features: int, out_features: int, uses: int) -> ResidualLinear:
         """See LinearSpec."""
-        ranks = self.rank if isinstance(self.rank, tuple) else (self.rank,) * uses
-        if len(ranks) != uses:
-            raise SpecError(
-                f"rank: {len(ranks)} ranks for a layer with {uses} uses; give one number or {uses}"
-            )
-        limit = min(in_features, out_features)
-        if max(ranks) > limit:
-            raise SpecError(
-                f"rank: {max(ranks)} is larger than the matrix allows ({in_features} x "
-                f"{out_features}: at most {limit})"
-            )
+        ranks = ranks_of_uses(self.rank, in_features, out_features, uses)
         diagonal = self.diagonal and uses > 1
         return ResidualLinear(in_features, out_features, ranks, diagonal=diagonal, bias=self.bias)
