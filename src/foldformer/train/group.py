@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public all the same
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from foldformer.errors import FoldformerError, InputError, Stopped
@@ -176,12 +177,9 @@ def torch_device(place: Place) -> torch.device:
     return device
 
 
-# PyTorch does not list the class among its names.
-def store_at(address: str, port: int, *, host: bool = False) -> "dist.TCPStore":  # type: ignore[name-defined]
+def store_at(address: str, port: int, *, host: bool = False) -> TCPStore:
     """A connection to where processes meet; the one that hosts it must stay until all have gone."""
-    return dist.TCPStore(  # type: ignore[attr-defined]
-        address, port, is_master=host, timeout=ARRIVAL, wait_for_workers=False
-    )
+    return TCPStore(address, port, is_master=host, timeout=ARRIVAL, wait_for_workers=False)
 
 
 def _arrived(place: Place) -> tuple[Store, Store]:

@@ -30,8 +30,14 @@ class ChainedResidual(Linear):
         self._own = [slice(end - rank, end) for end, rank in zip(ends, linear.ranks, strict=True)]
 
     def merged(self, use: int) -> Tensor:
-        """See Linear."""
-        raise NotImplementedError("an exported map is never merged")
+        """See Linear. No graph has it; it is there for those who look at the matrix."""
+        matrix: Tensor = self.weight
+        own = self._own[use]
+        if self.down is not None and self.up is not None and own.start < own.stop:
+            matrix = matrix.addmm(self.down[:, own], self.up[own])
+        if self.diagonal is None:
+            return matrix
+        return matrix.diagonal_scatter(matrix.diagonal() + self.diagonal[use])
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear."""
