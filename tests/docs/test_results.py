@@ -51,7 +51,9 @@ def test_cells_of_the_same_name_are_the_same_models() -> None:
     """So that the second experiment takes the models of the first."""
     first, second = map(cached_plan, EXPERIMENTS)
     common = first.keys() & second.keys()
-    assert {name.split("/")[1] for name in common} == {"dense", "k3-r2", "k3-r16", "k9-r16"}
+    assert {name.split("/")[1] for name in common} == {
+        "dense", "k3-r2", "k3-r16", "k6-r16", "k9-r16",
+    }  # fmt: skip
     for name in common:
         assert first[name].config == second[name].config
         assert first[name].sets == second[name].sets
@@ -70,5 +72,5 @@ def test_models_of_the_same_bytes_have_about_the_same() -> None:
             return total(each for _, each in sizes(spec.build())).fp32
 
     for shared in ("k3-r16", "k9-r16"):
-        for kind in ("narrow", "shallow"):
+        for kind in ("narrow", "shallow", "low-rank"):
             assert abs(size(f"{kind}-as-{shared}") / size(shared) - 1) < 0.03

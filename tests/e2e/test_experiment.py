@@ -15,17 +15,20 @@ seeds: [3]
 tasks:
   recognition: {{config: base.yaml, measure: wer, sets: {{digits: {corpus}/test.jsonl.gz}}}}
 cells:
+  dense: {{title: dense, table: sizes, paper: dense}}
+  dense-int8:
+    title: int8
+    table: sizes
+    against: dense
+    model_of: dense
+    decode: {{weights: int8, chunk: 320ms}}
   k3:
     title: K = 3
     table: sizes
+    against: dense
     paper: k3-r2
-    set: {{model.encoder.uses: 3, model.encoder.linear.rank: 2}}
-  k3-int8:
-    title: int8
-    table: sizes
-    against: k3
-    model_of: k3
-    decode: {{weights: int8, chunk: 320ms}}
+    compress: {{of: dense, uses: 3, rank: 2}}
+    set: {{training.steps: 300000}}
 smoke:
   set: {{training.steps: 3, training.validate_every: 2}}
 """
@@ -69,8 +72,8 @@ def test_a_smoke_test_from_recipe_to_report(recipe: Path, call: Call) -> None:
     assert not (recipe / "results").exists()
     plan, *lines = map(json.loads, results.read_text().splitlines())
     assert plan["plan"]["title"] == "Small (smoke test)"
-    trained, rounded = lines
-    assert [each["cell"] for each in lines] == ["k3", "k3-int8"]
+    trained, rounded, folded = lines
+    assert [each["cell"] for each in lines] == ["dense", "dense-int8", "k3"]
     assert trained["smoke"]
     assert trained["config"]["training"]["steps"] == 3
     assert [row["step"] for row in trained["curve"]] == [2, 3]
@@ -79,19 +82,24 @@ def test_a_smoke_test_from_recipe_to_report(recipe: Path, call: Call) -> None:
     assert len(trained["data"]["train"]) == 16
     assert trained["data"] == rounded["data"]
     assert trained["code"]["digest"] == rounded["code"]["digest"]
-    command = json.loads(Path("runs/small-smoke/recognition/k3-int8/3/digits.json").read_text())
+    assert folded["config"]["training"]["distillation"]["teacher"].endswith("/dense/3/model")
+    assert folded["config"]["training"]["steps"] == 3
+    assert folded["compress"]["uses"] == 3
+    assert folded["size"]["share"] < 70 < trained["size"]["share"]
+    assert {**folded["code"], "compress": ""} == {**trained["code"], "compress": ""}
+    command = json.loads(Path("runs/small-smoke/recognition/dense-int8/3/digits.json").read_text())
     assert "--chunk 320ms --text text --weights int8" in command["measured"]["command"]
     code, out, _ = call("experiment", recipe, "--smoke", "--list")
     assert code == 0
-    assert out.count("done") == 2
-    model = "runs/small-smoke/recognition/k3/3/model"
+    assert out.count("done") == 3
+    model = "runs/small-smoke/recognition/dense/3/model"
     code, out, err = call("report", results, "-o", "report.html", "--layers", model, "--markdown")
     assert code == 0, err
-    assert "A smoke test, 2 of 2 runs" in out
+    assert "A smoke test, 3 of 3 runs" in out
     assert "Similarity of layers" in Path("report.html").read_text()
     code, out, _ = call("report", recipe)
     assert code == 0
-    assert "None of the 2 planned runs has a result yet." in out
+    assert "None of the 3 planned runs has a result yet." in out
 
 
 def test_mistakes_are_one_line(recipe: Path, call: Call) -> None:

@@ -29,8 +29,13 @@ cells:
   k3-int8: {title: int8, table: sizes, against: k3, model_of: k3, tasks: [recognition],
             decode: {weights: int8}}
 smoke:
-  set: {training.steps: 1}
+  set: {training.steps: 1, model.encoder.d_model: 8}
 """
+
+COMPRESSED = """
+  k3-short: {title: short, table: sizes, against: k3, tasks: [recognition], seeds: [1],
+             compress: {of: dense, uses: 3, rank: 2}, set: {training.steps: 2}}
+smoke:"""
 
 BASE = """
 output: runs/played
@@ -47,22 +52,24 @@ import json, os, pathlib, signal, sys, time
 words = sys.argv[2:]
 with open("asked", "a") as file:
     file.write(json.dumps(words) + "\\n")
-said = dict(zip(words[2::2], words[3::2]))
-place = pathlib.Path(json.loads(said["--output"]) if words[0] == "train" else words[1])
+output = words[words.index("--output") + 1] if "--output" in words else ""
+makes = words[0] in ("train", "compress")
+place = pathlib.Path(output.strip('"') if makes else words[1])
 stuck = pathlib.Path("stuck")
 if stuck.exists() and stuck.read_text() in str(place):
     pathlib.Path("waiting").write_text(str(os.getpid()))
     signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("saved").write_text(""), sys.exit(143)))
     time.sleep(60)
 broken = pathlib.Path("broken")
-if words[0] == "train" and broken.exists() and broken.read_text() in str(place):
+if makes and broken.exists() and broken.read_text() in str(place):
     sys.exit("much text\\nfoldformer: error: the disk is full")
-if words[0] == "train":
+if makes:
     state = place / "training"
     state.mkdir(parents=True, exist_ok=True)
     row = {"step": 4, "hours": 0.5, "seconds": 3.0, "wer": 50.0}
     (state / "curve.json").write_text(json.dumps([row]))
     (state / "last.ckpt").write_text("")
+    (state / "config.yaml").write_text("{seed: 1, found: by itself}")
     (place / "config.yaml").write_text(
         "{format: 1, model: {vocab_size: 9, encoder: {d_model: 16, num_layers: 3, uses: 3, "
         "mixer: {kind: attention, num_heads: 2}}}}"
@@ -71,7 +78,6 @@ elif words[0] == "evaluate":
     score = {"value": 50.0, "low": 0.0, "high": 90.0}
     every = {"utterances": 2, "words": 4, "wer": score, "cer": score, "bleu": score, "chrf": score}
     print(json.dumps({"scores": {"all": every}, "audio_seconds": 3.0}))
-    output = words[words.index("--output") + 1]
     lines = [("b", "one two", "one too"), ("a", "one two", "two")]
     keys = ("id", "reference", "hypothesis")
     said = [{"language": "en", **dict(zip(keys, line))} for line in lines]
@@ -90,6 +96,14 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "experiment.yaml").write_text(EXPERIMENT)
     (folder / "base.yaml").write_text(BASE)
     return folder
+
+
+@pytest.fixture
+def compressed(recipe: Path) -> Path:
+    """The same with a cell more, whose model is made of another one's."""
+    path = recipe / "experiment.yaml"
+    path.write_text(EXPERIMENT.replace("\nsmoke:", COMPRESSED))
+    return recipe
 
 
 @pytest.fixture

@@ -125,6 +125,40 @@ def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(
     assert len(read_results(path).results) == len(first.runs)
 
 
+def test_a_compressed_cell_says_what_it_was_made_of(
+    compressed: Path, runner: Make, asked: Asked
+) -> None:
+    first, _ = runner(2)
+    assert first.run()
+    words = asked()
+    (made,) = [each for each in words if each[0] == "compress"]
+    model = "runs/played/recognition/k3-short/1/model"
+    assert made[:4] == ["compress", "runs/played/recognition/dense/1/model", "--output", model]
+    assert made[4:12] == ["--start", "fit", "--uses", "3", "--rank", "2", "--order", "adjacent"]
+    assert made[made.index("--training.steps") + 1] == "2"
+    assert words.index(made) > models(words, "train").index("recognition/dense/1")
+    results = read_results(first.plan.results).results
+    result, dense = results["recognition/k3-short/1"], results["recognition/dense/1"]
+    assert result.config == {"seed": 1, "found": "by itself"}
+    assert (result.compress["of"], result.compress["rank"]) == ("dense", 2)
+    assert result.code["digest"] == dense.code["digest"]
+    assert len(result.code["compress"]) == 16
+    assert dense.compress == {}
+    assert "compress" not in dense.code
+    before = len(words)
+    assert runner()[0].run()
+    assert len(asked()) == before
+    path = compressed / "experiment.yaml"
+    path.write_text(path.read_text().replace("rank: 2}", "rank: 1}"))
+    assert runner()[0].run()
+    assert [each[0] for each in asked()[before:]] == ["corpus", "compress", "evaluate"]
+    # What it is made of is made in another way.
+    before = len(asked())
+    path.write_text(path.read_text().replace("uses: 1}", "uses: 1, training.clip: 2.0}"))
+    assert runner()[0].run()
+    assert "recognition/k3-short/1" in models(asked()[before:], "compress")
+
+
 def test_a_second_runner_is_refused(runner: Make) -> None:
     first, _ = runner()
     with (

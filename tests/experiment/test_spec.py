@@ -21,6 +21,14 @@ from foldformer.experiment.spec import read_experiment
         ("  dense: {", "  Dense: {", "cells.Dense: expected a name of lower-case letters"),
         ("seeds: [1, 2]", "seeds: [1, 1]", "seeds: expected different numbers"),
         ("model_of: k3,", "model_of: k3, set: {seed: 1},", "a cell with model_of trains nothing"),
+        ("model_of: k3,", "compress: {of: k4, uses: 3, rank: 2},",
+         "cells.k3-int8.compress.of: there is no 'k4'"),
+        ("title: K = 3,", "title: K = 3, compress: {of: k3-int8, uses: 3, rank: 2},",
+         "cells.k3: set.model.encoder.uses: is given by the model that is compressed"),
+        ("model_of: k3,", "model_of: k3, compress: {of: dense, uses: 3, rank: 2},",
+         "compress: a cell with model_of makes no model"),
+        ("set: {model.encoder.uses: 1}", "compress: {of: k3-int8, uses: 3, rank: 2}",
+         "cells.dense.compress.of: k3-int8 is not trained from nothing"),
         ("measure: wer", "measure: cer", "'cer' is none of wer, bleu"),
         ("config: base.yaml, measure: wer", "config: base.yaml, minutes: 0, measure: wer",
          "minutes: expected more than 0"),
@@ -97,3 +105,23 @@ def test_a_smoke_test_is_small_and_apart(recipe: Path) -> None:
     for run in planned.runs.values():
         assert run.config.training.steps == 1
         assert Path("runs/played-smoke") in run.place.parents
+
+
+def test_a_compressed_cell_is_planned_with_the_model_that_it_is_made_of(compressed: Path) -> None:
+    run = plan(read_experiment(compressed), compressed).runs["recognition/k3-short/1"]
+    assert run.needs == "recognition/dense/1"
+    assert run.source == Path("runs/played/recognition/dense/1/model")
+    assert (run.config.model.encoder.uses, run.config.training.steps) == (3, 2)
+    assert dict(run.settings) == {
+        "data.train": '"data/played/train.jsonl.gz"',
+        "data.valid": '"data/played/dev.jsonl.gz"',
+        "training.steps": "2",
+        "training.threads": "1",
+    }
+    small = plan(read_experiment(compressed), compressed, smoke=True).runs["recognition/k3-short/1"]
+    assert small.config.training.steps == 1
+    assert not any(key.startswith("model") for key, _ in small.settings)
+    path = compressed / "experiment.yaml"
+    path.write_text(path.read_text().replace("of: dense, uses: 3", "of: dense, uses: 2"))
+    with pytest.raises(SpecError, match=r"recognition/k3-short/1: .*uses: 3 layers"):
+        plan(read_experiment(compressed), compressed)

@@ -125,6 +125,22 @@ def test_other_data_or_code_is_marked_and_not_compared(
     assert f"none: {mark}" in shown
 
 
+def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_results: Write) -> None:
+    """Models that are trained from nothing do not depend on it, and stay comparable with both."""
+    code = {"revision": "r", "digest": "fedcba9876543210"}
+    by = {"k3-r16": ("x", "x"), "k9-r16": ("x", "y")}
+    changed = {
+        f"recognition/{cell}/{seed}": {"code": {**code, "compress": digests[seed - 1]}}
+        for cell, digests in by.items()
+        for seed in (1, 2)
+    }
+    found = rows(read_evidence(write_results(tmp_path, changed=changed)))
+    assert found["dense"].marks == found["k3-r16"].marks == ()
+    assert found["k3-r16"].change is not None
+    assert found["k9-r16"].marks == ("other code",)
+    assert (found["k9-r16"].change, found["k9-r16"].refused) == (None, "other code")
+
+
 def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:
     path = write_results(tmp_path)
     recorded = read_results(path)

@@ -18,7 +18,7 @@ from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.results import Counted, Result, digest_of
 from foldformer.experiment.steps import scores_of, transcripts_of
 from foldformer.measure.size import dense_entries, sizes, total
-from foldformer.spec import to_dict
+from foldformer.spec import read_yaml, to_dict
 from foldformer.train.curve import read_curve
 from foldformer.train.state import STATE
 
@@ -41,6 +41,9 @@ def gather(
         InputError: something that the run should have left is missing or damaged.
     """
     rows = read_curve(run.model / STATE)
+    config = to_dict(run.config)
+    if run.compress is not None:  # as the recovery has found it
+        config = read_yaml(run.model / STATE / "config.yaml")
     scores, counts, examples = {}, {}, {}
     for name in run.sets:
         scores[name] = _scores(scores_of(run, name))
@@ -58,10 +61,11 @@ def gather(
         seed=run.seed,
         smoke=plan.smoke,
         measure=run.measure,
-        config=to_dict(run.config),
+        config=config,
+        compress=run.made,
         decode=to_dict(run.decode),
         data=dict(data),
-        code=code(),
+        code=code(run.compress is not None),
         versions=versions(),
         machine=machine(jobs),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

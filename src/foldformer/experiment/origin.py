@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,24 +22,35 @@ _PACKAGES = (
     "sentencepiece",
 )
 _NO_MATTER = ("card.py", "cli", "compress", "deploy", "experiment", "measure", "report")
-"""Parts of the package that no weight and no score of a training depends on."""
+"""Parts of the package that no weight and no score of a training from nothing depends on."""
 
 
-def code() -> dict[str, str]:
+def code(compressed: bool = False) -> dict[str, str]:
     """`revision`: of git, or the version where the package is installed; `digest`: of the sources.
 
     The digest is of the parts that decide weights and scores, so that two runs with the same digest
     were made by the same code, whatever was committed beside it. `+` behind a revision: with
     changes that are not committed.
+
+    Args:
+        compressed: add `compress`, the digest of the sources that such a model was made by, too.
     """
     root = Path(foldformer.__file__).parent
+    sources = sorted(root.rglob("*.py"))
+    parts = {path: path.relative_to(root).parts[0] for path in sources}
+    decide = [path for path in sources if parts[path] not in _NO_MATTER]
+    found = {"revision": _revision(root), "digest": _digest(root, decide)}
+    if compressed:
+        found["compress"] = _digest(root, [p for p in sources if parts[p] == "compress"])
+    return found
+
+
+def _digest(root: Path, sources: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        inside = path.relative_to(root)
-        if inside.parts[0] not in _NO_MATTER:
-            digest.update(inside.as_posix().encode())
-            digest.update(path.read_bytes())
-    return {"revision": _revision(root), "digest": digest.hexdigest()[:16]}
+    for path in sources:
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _revision(root: Path) -> str:

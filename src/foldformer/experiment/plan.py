@@ -9,13 +9,16 @@ from pathlib import Path
 
 from foldformer.errors import SpecError
 from foldformer.experiment.spec import (
+    LEARNING,
+    CellSpec,
+    CompressSpec,
     DecodeSpec,
     ExperimentSpec,
     SmokeSpec,
     experiment_file,
     results_file,
 )
-from foldformer.spec import nearest
+from foldformer.spec import nearest, to_dict
 from foldformer.train.config import TrainConfig, read_config
 
 Settings = tuple[tuple[str, str], ...]
@@ -31,7 +34,10 @@ class Run:
         model: folder of the model; that of another cell where this one trains nothing.
         base: the training YAML.
         settings: what is set over it.
-        config: the two together.
+        config: the two together; of a model that is compressed from another one, what that one's
+            training says, with the shape and the settings of this one over it.
+        source: folder of the model that this one is compressed from.
+        compress: how it is.
         needs: name of the run that has to be trained first, if there is one.
         minutes: that it is expected to take, of one core.
     """
@@ -48,6 +54,8 @@ class Run:
     measure: str
     sets: Mapping[str, str]
     trains: bool
+    source: Path | None
+    compress: CompressSpec | None
     needs: str | None
     minutes: float
 
@@ -55,6 +63,14 @@ class Run:
     def name(self) -> str:
         """TASK/CELL/SEED."""
         return name_of(self.task, self.cell, self.seed)
+
+    @property
+    def made(self) -> dict[str, object]:
+        """How its model is made of another one; empty where it is trained from nothing."""
+        if self.compress is None:
+            return {}
+        asked = {key: value for key, value in self.settings if key.startswith(LEARNING)}
+        return {**to_dict(self.compress), "set": asked, "config": to_dict(self.config)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,14 +207,19 @@ def _run(
 ) -> Run:
     output, said = Path(spec.output), spec.cells[cell]
     trained = said.model_of or cell
+    maker = spec.cells[trained]
+    compress, after = maker.compress, spec.tasks[task].after
     name = name_of(task, cell, seed)
-    needs = None if said.model_of is None else name_of(task, said.model_of, seed)
-    after = spec.tasks[task].after
     model = output / name_of(task, trained, seed) / "model"
-    keys = {**spec.cells[trained].set, **small.set, **small.tasks.get(task, {})}
+    needs = None if said.model_of is None else name_of(task, said.model_of, seed)
+    keys = {**_keys(spec, maker), **small.set, **small.tasks.get(task, {})}
     own: dict[str, object] = {"output": str(model), "seed": seed, "training.threads": 1}
-    start = None
-    if after is not None:
+    source = start = None
+    if compress is not None:
+        earlier = name_of(task, compress.of, seed)
+        needs = needs or earlier
+        source = output / earlier / "model"
+    elif after is not None:
         earlier = name_of(after, trained, seed)
         needs = needs or earlier
         start = str(output / earlier / "model")
@@ -212,6 +233,10 @@ def _run(
         config = replace(config, output=str(model), seed=seed, training=training)
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from None
+    if compress is not None:
+        asked = {**maker.set, **small.set, **small.tasks.get(task, {})}
+        keys = {key: value for key, value in asked.items() if key.startswith(LEARNING)}
+        own = _learning(config)
     return Run(
         task=task,
         cell=cell,
@@ -225,9 +250,34 @@ def _run(
         measure=spec.tasks[task].measure,
         sets=spec.tasks[task].sets,
         trains=said.model_of is None,
+        source=source,
+        compress=compress,
         needs=needs,
         minutes=spec.tasks[task].minutes * said.cost,
     )
+
+
+def _keys(spec: ExperimentSpec, maker: CellSpec) -> dict[str, object]:
+    """What is set in the base configuration for the model of a cell."""
+    if maker.compress is None:
+        return maker.set
+    shape: dict[str, object] = {
+        "model.encoder.uses": maker.compress.uses,
+        "model.encoder.linear": {"kind": "residual", "rank": maker.compress.rank},
+        "model.encoder.depth": {"kind": "sequential", "order": maker.compress.order},
+    }
+    return {**spec.cells[maker.compress.of].set, **shape, **maker.set}
+
+
+def _learning(config: TrainConfig) -> dict[str, object]:
+    """What a recovery has to be told, since it would choose it by itself."""
+    data = config.data
+    return {
+        "data.train": data.train if isinstance(data.train, str) else list(data.train),
+        "data.valid": data.valid if isinstance(data.valid, str) else list(data.valid),
+        "training.steps": config.training.steps,
+        "training.threads": 1,
+    }
 
 
 def _settings(keys: Mapping[str, object]) -> Settings:

@@ -33,13 +33,18 @@ class Result(Spec):
     measure: str
     """What decides: wer or bleu."""
     config: dict[str, object]
-    """The whole training configuration."""
+    """The whole training configuration; of a compressed model, of its learning from the other."""
+    compress: dict[str, object] = field(default_factory=dict)
+    """How the model was made of another cell's: `of`, `uses`, `rank`, `order`, `start`, what was
+    `set`, and as `config` what the experiment said of the other's training, with that over it.
+    Empty where it was trained from nothing."""
     decode: dict[str, object]
     """How the model was heard."""
     data: dict[str, str]
     """Fingerprints: of `train`, `valid`, and of each set."""
     code: dict[str, str]
-    """`revision`, and `digest` of the sources that decide weights and scores."""
+    """`revision`, and `digest` of the sources that decide weights and scores; of a compressed model
+    also `compress`, the digest of those that compress."""
     versions: dict[str, str]
     """Of Python and of packages."""
     machine: dict[str, object]

@@ -45,8 +45,11 @@ def is_finished(run: Run, recorded: Recorded) -> bool:
         return False
     if set(result.scores) != set(run.sets):
         return False
+    said, made = dict(result.compress), run.made
+    made.pop("config", None)
+    config = said.pop("config", result.config)
     try:
-        return from_dict(TrainConfig, result.config) == run.config
+        return said == made and from_dict(TrainConfig, config) == run.config
     except SpecError:  # of another version
         return False
 
@@ -241,7 +244,7 @@ class Runner:
         for active in self._active:
             log = active.run.place / LOG
             share = 1.0
-            if active.step.what == "training":
+            if active.step.log == log:
                 share = share_done(log, active.run.config.training.steps)
                 loss = shown_loss(log)
                 parts.append(f"{active.run.name} {share:.0%}" + (f" loss {loss}" if loss else ""))

@@ -9,6 +9,9 @@ from typing import Literal
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec, from_dict, nearest, read_yaml
 
+LEARNING = ("data.", "training.")
+"""Where the keys begin that a model which is compressed leaves open."""
+
 EXPERIMENT = "experiment.yaml"
 """The experiment of a recipe folder, unless a file is named."""
 
@@ -50,6 +53,22 @@ class TaskSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompressSpec(Spec):
+    """A model that `foldformer compress` makes of another cell's, and lets learn from it."""
+
+    of: str
+    """The cell whose trained model, of the same task and seed, is compressed."""
+    uses: int
+    """K: every K layers become one that is used K times."""
+    rank: int
+    """R: rank of each use's residual."""
+    order: Literal["adjacent", "cycle"] = "adjacent"
+    """`adjacent` shares with neighbours, `cycle` with layers far apart."""
+    start: Literal["fit", "average", "stepwise", "lower"] = "fit"
+    """Where the shared weights come from."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellSpec(Spec):
     """One row of a table: what it changes in the base configurations."""
 
@@ -58,7 +77,10 @@ class CellSpec(Spec):
     table: str
     """The table it stands in."""
     set: dict[str, object] = field(default_factory=dict)
-    """Dotted keys of the training configuration, and their values here."""
+    """Dotted keys of the training configuration, and their values here; with `compress`, of the
+    learning from the compressed model's original: `data` and `training` alone."""
+    compress: CompressSpec | None = None
+    """Make its model of another cell's, in place of one that is trained from nothing."""
     model_of: str | None = None
     """Train nothing, and score the models of this cell, in another way."""
     against: str | None = None
@@ -77,6 +99,14 @@ class CellSpec(Spec):
     def __post_init__(self) -> None:
         if self.model_of is not None and self.set:
             raise SpecError("set: a cell with model_of trains nothing; remove one of the two")
+        if self.model_of is not None and self.compress is not None:
+            raise SpecError("compress: a cell with model_of makes no model; remove one of the two")
+        for key in self.set if self.compress is not None else ():
+            if not key.startswith(LEARNING):
+                raise SpecError(
+                    f"set.{key}: is given by the model that is compressed; expected keys of data "
+                    "and training"
+                )
         if not self.cost > 0:
             raise SpecError(f"cost: expected more than 0, got {self.cost}")
 
@@ -141,6 +171,11 @@ class ExperimentSpec(Spec):
         _check_known(f"{where}.model_of", cell.model_of, self.cells)
         if cell.model_of is not None and self.cells[cell.model_of].model_of is not None:
             raise SpecError(f"{where}.model_of: {cell.model_of} has no model of its own")
+        if cell.compress is not None:
+            source = cell.compress.of
+            _check_known(f"{where}.compress.of", source, self.cells)
+            if self.cells[source].model_of is not None or self.cells[source].compress is not None:
+                raise SpecError(f"{where}.compress.of: {source} is not trained from nothing")
         for task in cell.tasks or ():
             _check_known(f"{where}.tasks", task, self.tasks)
 

@@ -49,9 +49,10 @@ class Step:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("wb") as log, (self.output or self.log).open("ab") as output:
-                if self.output is not None:
-                    output.truncate(0)
+            for path in {self.log, self.output or self.log}:
+                path.write_bytes(b"")
+            # Both at the end of what is there: the two may be the same file.
+            with self.log.open("ab") as log, (self.output or self.log).open("ab") as output:
                 return subprocess.Popen(
                     [*command, str(os.getpid()), *self.words],
                     env={**os.environ, **threads, "COLUMNS": "80"},
@@ -75,10 +76,14 @@ def is_trained(run: Run) -> bool:
 
 
 def training_of(run: Run) -> list[Step]:
-    """The training of a run; none where it scores the model of another one."""
+    """The training of a run, or its compression; none where it scores another one's model."""
     if not run.trains:
         return []
     words = ["train", str(run.base)]
+    if run.source is not None and run.compress is not None:
+        made = run.compress
+        words = ["compress", str(run.source), "--output", str(run.model), "--start", made.start]
+        words += ["--uses", str(made.uses), "--rank", str(made.rank), "--order", made.order]
     for key, value in run.settings:
         words += [f"--{key}", value]
     return [Step(what="training", words=tuple(words), log=run.place / LOG)]

@@ -107,10 +107,26 @@ def tables_of(spec: ExperimentSpec, recorded: Recorded) -> Iterator[Table]:
                     yield sheet.table(table, cells)
 
 
-_Origin = tuple[tuple[str, str, str], str]
-"""Fingerprints of the data, and the digest of the code: the same for runs that are compared."""
+@dataclass(frozen=True)
+class _Origin:
+    """What a result was made of: for results that are compared it has to be the same."""
 
-_DIFFERENT = ("other data", "other code")
+    data: tuple[str, str, str]
+    """Fingerprints of the data."""
+    code: str
+    """Digest of the sources."""
+    compress: str | None
+    """Digest of those that compress, which only compressed models depend on."""
+
+    def differences(self, other: "_Origin") -> list[str]:
+        """In what the two are not the same."""
+        compressed = None not in (self.compress, other.compress)
+        found = {
+            "other data": self.data != other.data,
+            "other code": self.code != other.code
+            or (compressed and self.compress != other.compress),
+        }
+        return [what for what, differs in found.items() if differs]
 
 
 @dataclass(frozen=True)
@@ -136,8 +152,7 @@ class _Sheet:
     def table(self, table: str, cells: Sequence[str]) -> Table:
         """The table of these cells."""
         shown = [result for cell in cells for result in self.runs(cell).values()]
-        counted = Counter(map(self.origin, shown))
-        usual = counted.most_common(1)[0][0] if counted else None
+        usual = _usual(list(map(self.origin, shown)))
         content = None
         if shown:
             scores = shown[0].scores[self.set]
@@ -155,11 +170,7 @@ class _Sheet:
         """A cell; `usual` is the origin of most of the table's results."""
         said, results = self.spec.cells[cell], self.runs(cell)
         origins = [self.origin(each) for each in results.values()]
-        marks = [
-            what
-            for place, what in enumerate(_DIFFERENT)
-            if usual is not None and any(origin[place] != usual[place] for origin in origins)
-        ]
+        marks = [what for each in origins if usual is not None for what in each.differences(usual)]
         change, refused = None, None
         if results and said.against is not None and said.table == table:
             change, refused = self.change(results, self.runs(said.against))
@@ -171,7 +182,7 @@ class _Sheet:
             wanted=len(self.spec.seeds_of(cell)),
             score=self.figures.score(runs) if runs else None,
             change=change,
-            marks=tuple(marks),
+            marks=tuple(dict.fromkeys(marks)),
             refused=refused,
             paper=None if said.paper is None else paper().rows[said.paper],
         )
@@ -185,7 +196,7 @@ class _Sheet:
     def origin(self, result: Result) -> _Origin:
         """What has to be the same for two results to be compared."""
         data = (result.data["train"], result.data["valid"], result.data[self.set])
-        return data, result.code["digest"]
+        return _Origin(data, result.code["digest"], result.code.get("compress"))
 
     def change(
         self, here: dict[int, Result], there: dict[int, Result]
@@ -195,11 +206,21 @@ class _Sheet:
         if not seeds:
             return None, "nothing to compare with"
         both = [each[seed] for each in (here, there) for seed in seeds]
-        for place, what in enumerate(_DIFFERENT):
-            if len({self.origin(each)[place] for each in both}) > 1:
-                return None, what
+        origins = list(map(self.origin, both))
+        for each in origins:
+            if different := each.differences(_usual(origins) or each):
+                return None, different[0]
         if len({self.figures.utterances[each.name] for each in both}) > 1:
             return None, "other utterances"
         runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
         change = self.figures.change(runs, others)
         return change, None if change is not None else "the other may be 0"
+
+
+def _usual(origins: Sequence[_Origin]) -> _Origin | None:
+    """That of most results; compressed by what most of those were that are compressed."""
+    if not origins:
+        return None
+    (data, code), _ = Counter((each.data, each.code) for each in origins).most_common(1)[0]
+    compress = Counter(each.compress for each in origins if each.compress is not None)
+    return _Origin(data, code, compress.most_common(1)[0][0] if compress else None)
