@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs clean
+.PHONY: demo test browser docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python recipes/demo/run.py
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -31,6 +31,13 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+# Tests open pages in Chromium, which no Python package brings.
+browser: $(VENV)/.dev
+	@$(BIN)/python benchmarks/_browser.py || { test "$$(id -u)" = 0 && apt-get update -q \
+	    && apt-get install -y -q --no-install-recommends chromium-headless-shell \
+	    && $(BIN)/python benchmarks/_browser.py; } \
+	    || { echo "the tests need Chromium; on Debian: apt install chromium-headless-shell"; exit 1; }
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs

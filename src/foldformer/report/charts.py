@@ -14,7 +14,7 @@ SERIES = 8
 """Series that the style has colours for; further ones take them again, with another dash."""
 
 _WIDTH, _HEIGHT = 640.0, 360.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 16.0, 44.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 16.0, 16.0, 52.0
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,14 @@ class _Axis:
     def ticks(self) -> list[float]:
         """Round values inside, about five."""
         if self._log:
-            low, high = math.ceil(self._low), math.floor(self._high)
-            found = [2.0**power for power in range(low, high + 1)]
-            if len(found) >= 2:
-                return found
-            return [2**self._low * 1.05, 2**self._high / 1.05]
+            powers = range(math.floor(self._low), math.ceil(self._high))
+            low, high = 2**self._low, 2**self._high
+            for steps in ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5, 1.75)):
+                found = [2.0**power * step for power in powers for step in steps]
+                found = [each for each in found if low <= each <= high]
+                if len(found) >= 3:
+                    return found
+            return [low * 1.05, high / 1.05]
         span = self._high - self._low
         step = 10 ** math.floor(math.log10(span / 4))
         step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5.5)
@@ -72,20 +75,27 @@ class _Axis:
 
 
 class _Labels:
-    """Names beside points, none over another one."""
+    """Names beside points, none over another one or over a point.
 
-    _LETTER, _LINE = 6.5, 13.0  # about the size of a letter
+    Args:
+        places: of the points.
+    """
 
-    def __init__(self) -> None:
-        self._taken: list[tuple[float, float, float]] = []
+    _LETTER, _LINE = 9.5, 19.0  # about the size of a letter, as large as on a phone
+    _POINT = 6.0
+
+    def __init__(self, places: Sequence[tuple[float, float]]) -> None:
+        around = self._POINT
+        # A letter stands on its line, a point in the middle of its place.
+        self._taken = [(x - around, x + around, y + around) for x, y in places]
 
     def beside(self, x: float, y: float, label: str) -> Markup:
         """The label of the point (x, y): above it, or as near as there is room."""
         length = self._LETTER * len(label)
         right = x + 9 + length < _WIDTH
         left = x + 9 if right else x - 9 - length
-        tries = (side * step * self._LINE for step in range(40) for side in (1, -1))
-        places = (y - 6 + each for each in tries)
+        tries = (-6 + side * step * self._LINE / 2 for step in range(60) for side in (1, -1))
+        places = (y + each for each in tries)
         height = next((each for each in places if self._is_free(left, length, each)), y - 6)
         self._taken.append((left, left + length, height))
         return Markup('<text class="label" x="{}" y="{}"{}>{}</text>').format(
@@ -129,7 +139,7 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
     parts = [_frame(across, up, x, y)]
     path = " ".join(f"{across(each.x)},{up(each.y)}" for each in best)
     parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
-    labels = _Labels()
+    labels = _Labels([(across(each.x), up(each.y)) for each in points])
     for number, each in enumerate(points):
         place, height = across(each.x), up(each.y)
         parts.append(
@@ -231,18 +241,18 @@ def _frame(across: _Axis, up: _Axis, x: str, y: str) -> Markup:
     for value in across.ticks():
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                across(value), bottom + 16, f"{value:.3g}"
+                across(value), bottom + 18, f"{value:.3g}"
             )
         )
     parts.append(
         Markup(
             '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"/>'
             '<text x="{}" y="{}" text-anchor="middle">{}</text>'
-            '<text x="{}" y="{}" transform="rotate(-90 14 {})" text-anchor="middle">{}</text>'
+            '<text x="{}" y="{}" transform="rotate(-90 18 {})" text-anchor="middle">{}</text>'
         ).format(
             *(_LEFT, bottom, right, bottom),
             *((_LEFT + right) / 2, _HEIGHT - 8, x),
-            *(14, (bottom + _TOP) / 2, (bottom + _TOP) / 2, y),
+            *(18, (bottom + _TOP) / 2, (bottom + _TOP) / 2, y),
         )
     )
     return Markup("").join(parts)

@@ -38,8 +38,10 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
 
 
 def _kept(text: str) -> str:
-    """The text with intervals and deviations that are not broken between lines."""
-    return text.replace(", ", ",\N{NO-BREAK SPACE}").replace("± ", "±\N{NO-BREAK SPACE}")
+    """The text with intervals, deviations and equations that are not broken between lines."""
+    for mark in ("± ", " = ", ", +", ", -", ", 0", *(f", {digit}" for digit in range(1, 10))):
+        text = text.replace(mark, mark.replace(" ", "\N{NO-BREAK SPACE}"))
+    return text
 
 
 def _experiment(evidence: Evidence) -> dict[str, Any]:

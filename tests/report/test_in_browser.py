@@ -1,0 +1,86 @@
+"""The pages in a browser: on a phone, on a desk, in the dark, in print; and it has no complaint."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from _browser import PHONE, Seen, look, print_page
+
+from foldformer.measure.similarity import Similarity
+from foldformer.report.evidence import read_evidence
+from foldformer.report.experiment_page import experiment_page
+
+DESK = 1200
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, write_results: Callable[..., Path]) -> Path:
+    """An experiment's page: a run is missing, another one is of other code, a name is long."""
+    folder = tmp_path_factory.mktemp("page")
+    long = {"id": "x" * 200, "language": "en", "reference": "y" * 300, "hypothesis": "z" * 300}
+    results = write_results(
+        folder,
+        without=("recognition/k9-r16/2",),
+        changed={
+            "recognition/dense/1": {"examples": {"spoken": (long,)}},
+            "translation/k9-r16/1": {"code": {"revision": "r", "digest": "x"}},
+        },
+    )
+    cosines = Similarity(model="runs/m", cosines=((1.0, 0.5), (0.5, 1.0)))
+    path = folder / "report.html"
+    path.write_text(experiment_page([read_evidence(results)], cosines), encoding="utf-8")
+    return path
+
+
+def check_whole(seen: Seen, width: int) -> None:
+    """Nothing is wider than the window, nothing is drawn beyond an edge, nothing was refused."""
+    assert seen.said == ()
+    assert seen.width <= width
+    assert seen.height > 1000
+    # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.
+    assert len(seen.drawings) == 3 + 2 * (1 + 3) + 1
+    for drawing in seen.drawings:
+        assert drawing.width > 0
+        assert drawing.height > 0
+        assert drawing.drawn > 0
+        assert drawing.cut <= 0
+
+
+def test_on_a_phone(page: Path) -> None:
+    seen = look(page, PHONE)
+    check_whole(seen, PHONE)
+    large = [each for each in seen.drawings if each.width > 100]
+    assert len(large) == 6
+    assert all(each.width > 0.85 * PHONE for each in large)
+    assert (seen.ground, seen.ink) == ("rgb(255, 255, 255)", "rgb(27, 29, 34)")
+
+
+def test_on_a_desk_in_the_dark(page: Path) -> None:
+    seen = look(page, DESK, dark=True)
+    check_whole(seen, DESK)
+    assert (seen.ground, seen.ink) == ("rgb(21, 23, 27)", "rgb(233, 234, 237)")
+
+
+def test_in_print(page: Path, tmp_path: Path) -> None:
+    printed = tmp_path / "report.pdf"
+    print_page(page, printed)
+    content = printed.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.count(b"/Type /Page\n") > 1
+
+
+def test_the_browser_complains_of_what_a_page_must_not_do(tmp_path: Path) -> None:
+    """So that its silence about a page means something."""
+    path = tmp_path / "page.html"
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    path.write_text(
+        f'<!DOCTYPE html><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<body style="width: 600px"><img src="picture.png"><script>1</script>'
+        '<figure><svg viewBox="0 0 9 9"><rect x="5" width="9" height="9"/></svg></figure>'
+    )
+    seen = look(path, PHONE)
+    assert len(seen.said) == 2
+    assert "picture.png" in seen.said[0]
+    assert "inline script" in seen.said[1]
+    assert seen.width > PHONE
+    assert seen.drawings[0].cut == 5
