@@ -8,16 +8,14 @@ import pytest
 from foldformer.experiment.plan import plan
 from foldformer.experiment.results import read_results
 from foldformer.experiment.spec import read_experiment, results_file
-from foldformer.report.quoted import quotes, updated
+from foldformer.report.evidence import read_evidence
+from foldformer.report.quoted import copied, quotes, updated
 
 cached_plan = cache(lambda path: plan(read_experiment(path), path).runs)
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [
-    document
-    for document in (ROOT / "README.md", *ROOT.glob("recipes/**/*.md"), *ROOT.glob("docs/**/*.md"))
-    if quotes(document)
-]
+ALL = [ROOT / "README.md", *ROOT.glob("recipes/**/*.md"), *ROOT.glob("docs/**/*.md")]
+DOCUMENTS = [document for document in ALL if quotes(document)]
 EXPERIMENTS = [
     path for path in sorted(ROOT.glob("recipes/*/*.yaml")) if "\ncells:\n" in path.read_text()
 ]
@@ -33,6 +31,14 @@ def test_documents_agree_with_results(document: Path) -> None:
     assert updated(document) == document.read_text(encoding="utf-8"), (
         f"foldformer report recipes/paper_table --update {document.relative_to(ROOT)}"
     )
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_no_figure_is_copied_by_hand(path: Path) -> None:
+    """A log of what was tried tells of its day, and may."""
+    evidence = read_evidence(path)
+    found = {str(each): copied(each, evidence) for each in ALL if each.name != "LOG.md"}
+    assert not any(found.values()), f"quote by a mark, see docs/how-to/experiments.md: {found}"
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from _browser import PHONE, Seen, look, print_page
 
+from _browser import PHONE, Seen, look, print_page
 from foldformer.measure.similarity import Similarity
 from foldformer.report.evidence import read_evidence
 from foldformer.report.experiment_page import experiment_page

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from foldformer.errors import InputError
-from foldformer.report.quoted import quotes, updated
+from foldformer.report.evidence import read_evidence
+from foldformer.report.quoted import copied, quotes, updated
 
 Write = Callable[..., Path]
 
@@ -50,6 +51,17 @@ def test_a_figure_that_was_changed_is_found(document: Path) -> None:
     text = updated(document)
     document.write_text(text.replace("WER is 12.0", "WER is 11.0"))
     assert updated(document) == text
+
+
+def test_a_figure_that_was_copied_by_hand_is_found(document: Path) -> None:
+    text = updated(document)
+    document.write_text(text)
+    evidence = read_evidence(document.parent / "results" / "numbers.jsonl")
+    assert copied(document, evidence) == []
+    (row,) = [line for line in text.splitlines() if line.startswith("| K = 3, R = 16 |")]
+    score, change = (cell.partition(" ±")[0].strip() for cell in row.split("|")[4:6])
+    document.write_text(f"{text}\nIt is {score}, and {change} % more.\n")
+    assert copied(document, evidence) == sorted([score, change])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from pathlib import Path
 from foldformer.errors import InputError
 from foldformer.report.evidence import Evidence, read_evidence
 from foldformer.report.markdown import markdown_table
-from foldformer.report.row_text import change_text, heading, status
+from foldformer.report.row_text import change_text, heading, row_text, status
 from foldformer.report.tables import Row, Table
 from foldformer.report.written import figure, megabytes
 
@@ -63,6 +63,18 @@ def quotes(document: Path) -> int:
     """How many tables and figures a document quotes."""
     parts = _CODE.split(document.read_text(encoding="utf-8"))[::2]
     return sum(len(_TABLE.findall(part)) + len(_FIGURE.findall(part)) for part in parts)
+
+
+def copied(document: Path, evidence: Evidence) -> list[str]:
+    """Scores and changes of results, told by their intervals, that stand in a document unmarked.
+
+    What was copied by hand stays as it is when the results change.
+    """
+    text = document.read_text(encoding="utf-8")
+    plain = "".join(_FIGURE.sub("", _TABLE.sub("", part)) for part in _CODE.split(text)[::2])
+    shown = [row_text(row, table.measure) for table in evidence.tables for row in table.rows]
+    figures = {figure.partition(" ±")[0] for row in shown for figure in (row.score, row.change)}
+    return sorted(figure for figure in figures if "[" in figure and figure in plain)
 
 
 def _words(document: Path, text: str, number: int) -> list[str]:
