@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from foldformer.compress.fold import fold
-from foldformer.compress.planning.importance import LOST, importance
+from foldformer.compress.planning.importance import importance
+from foldformer.compress.planning.loss import LOST
 from foldformer.compress.planning.made import Made, make
 from foldformer.compress.planning.own import biases_of, stack_of
 from foldformer.compress.planning.planner import Planner, candidates
