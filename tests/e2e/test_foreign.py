@@ -85,6 +85,8 @@ def test_a_plan_is_made_and_folded(bert: Path, text: Path, call: Call, tmp_path:
     assert (code, err) == (0, "")
     assert "attention.self.query" in out
     assert re.search(r"0\.0\d\d MB of 0\.032 MB allowed", out)
+    tried = re.search(r"tried: plan ([\d.]+) %, .*low rank ([\d.]+) %; the least is taken", out)
+    assert tried is not None
     made = yaml.safe_load(plan.read_text())["made"]
     assert made["calibrated"]
     assert page.read_text().startswith("<!")

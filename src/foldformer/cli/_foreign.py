@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from foldformer.compress.foreign.plan import ForeignPlan
-    from foldformer.compress.foreign.planning import Stacks
+    from foldformer.compress.foreign.planning import Seen, Stacks
     from foldformer.compress.planning.made import Made
 
 EXTRA = "transformers"
@@ -63,20 +63,23 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
                 "one with --layers"
             )
         batches = _batches(args, model, args.calibration) if args.calibration else None
-        stacks, made = _made(args, model, lists, batches, budget)
-        file = planning.plan_file(model, made, stacks, batches is not None)
+        seen, made, tried = _made(args, model, lists, batches, budget)
+        file = planning.plan_file(model, made, seen.stacks, batches is not None)
         if output is not None:
             write_yaml(output, file)
         if page is not None:
-            page.write_text(_page(args, model, made, stacks), encoding="utf-8")
+            page.write_text(_page(args, model, made, seen.stacks), encoding="utf-8")
     if args.json:
         from foldformer.cli.plan import as_json
 
-        print(json.dumps(as_json(file, made), indent=2, allow_nan=False))
+        print(json.dumps({**as_json(file, made), "tried": tried}, indent=2, allow_nan=False))
         return
-    for line in _counted(stacks):
+    for line in _counted(seen.stacks):
         print(line)
     print(plan_table(made, args.precision, args.calibration is not None))
+    if tried:
+        shown = ", ".join(f"{name} {100 * error:.3g} %" for name, error in tried.items())
+        print(f"lost when tried: {shown}; the least is taken")
 
 
 def run_compress(args: argparse.Namespace) -> int:
@@ -135,16 +138,15 @@ def _made(
     lists: Sequence[str],
     batches: Sequence[dict[str, "Tensor"]] | None,
     budget: int,
-) -> tuple["Stacks", "Made"]:
-    """What the planner saw, and what it made of it."""
+) -> tuple["Seen", "Made", dict[str, float]]:
+    """What the planner saw, what it made of it, and what that lost when it was tried."""
     from foldformer.compress.foreign import planning
 
     with bar("matrices") as advance:
-        stacks = planning.stacks_of(model, lists, batches, progress=advance)
+        seen = planning.look(model, lists, batches, advance)
     with bar("groups") as advance:
-        other = planning.other_bytes(model, stacks)
-        made = planning.make(stacks, other, budget, args.order, args.most_uses, advance)
-    return stacks, made
+        made, tried = planning.make(seen, budget, args.order, args.most_uses, advance)
+    return seen, made, tried
 
 
 def _counted(stacks: "Stacks") -> list[str]:
@@ -158,14 +160,14 @@ def _counted(stacks: "Stacks") -> list[str]:
 
 
 def _page(args: argparse.Namespace, model: "nn.Module", made: "Made", stacks: "Stacks") -> str:
-    from foldformer.compress.foreign.planning import stacks_of
+    from foldformer.compress.foreign.planning import stack_of
     from foldformer.compress.planning.pictures import pictures
     from foldformer.report.plan_page import plan_page
 
     ((name, stack),) = stacks.items()
     return plan_page(
         made,
-        pictures(stack, stacks_of(model, [name], closer=False)[name]),
+        pictures(stack, stack_of(model, name, None, {})),
         model=str(args.model),
         precision=args.precision,
         calibrated=args.calibration is not None,

@@ -117,6 +117,8 @@ def _loss(
     batch: Mapping[str, Any],
     spec: DistilSpec,
 ) -> Tensor:
+    for outputs in (ours, theirs):
+        outputs.taken()  # of calls between two steps, as `progress` may make to see how it stands
     with torch.no_grad():
         wanted = teacher(**batch)
     found = student(**batch)
