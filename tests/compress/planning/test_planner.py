@@ -77,6 +77,16 @@ def test_more_bytes_are_never_worse_and_more_ways_neither(build: Build) -> None:
             assert planner.error(budget) <= other.error(budget)
 
 
+def test_what_is_all_kept_is_in_no_group_whatever_else_may_be_done(build: Build) -> None:
+    of_groups = tables(stack_of(build()), candidates(4, "adjacent", 4), "fp32")
+    for whats in (["residual"], ["low_rank"], ["basis"]):
+        planner = Planner(of_groups, 4, "adjacent", whats)
+        assert planner.best(planner.largest).error == 0
+        for layers, names in of_groups.items():
+            apart = planner._apart(layers, {name: table.choice(0) for name, table in names.items()})
+            assert [group for group, _ in apart] == [(layer,) for layer in layers]
+
+
 def test_layers_that_come_again_are_found(build: Build) -> None:
     """Layers 0 and 2 are the same, 1 and 3 too: a cycle of two loses nothing at half the bytes."""
     model = build()
