@@ -13,8 +13,9 @@ or `%` between them. Each map of each layer is brought to `--keep` of its number
 given, without any training. Prints for each method the part of the energy of the maps' outputs
 that is lost, on the test data, mean over maps; then what becomes of the whole: the cosine between
 embeddings of the original and of the folded model, and the rank correlation of the similarities
-between sentences; or the word error rate. `--recover STEPS` then distils the fold of the largest K,
-aligned and fitted, on all of the calibration data; minutes are those of the processor.
+between sentences; or the word error rate. `--recover STEPS` then folds by the best plan for as many
+bytes and distils on all of the calibration data, or on that of `--learn`; its minutes are those of
+the processor, beside the loss.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from foldformer.compress.foreign import (
     find_stacks,
     fold,
     inputs,
+    planning,
 )
 from foldformer.compress.matrices import output_error
 from foldformer.compress.plan import Plan
@@ -163,27 +165,38 @@ def recover(
     learnt: list[Any],
     judge: Callable[[Any], Sequence[float]],
     keep: float,
-    uses: int,
     steps: int,
 ) -> None:
-    """Fold by the last but one of the methods, and let the result learn from the original."""
-    stacks = find_stacks(model)
-    plan = plan_of(stacks, "residual", False, uses, keep)
+    """Fold by the best plan, and let the result learn from the original; judged four times."""
+    lists = list(find_stacks(model))
+    seen = planning.look(model, lists, calibration)
+    matrices = sum(matrix.numel() for matrix in maps(model, find_stacks(model).values()).values())
+    made, tried = planning.make(seen, seen.other + int(4 * keep * matrices))
+    print("lost when tried:", ", ".join(f"{name} {error:.3f}" for name, error in tried.items()))
+    plan = planning.plan_of(made.chosen, seen.stacks)
     student = copy.deepcopy(model)
     align(student, plan)
-    fold(student, plan, moments=calibrate(student, stacks, calibration))
-    began = time.process_time()
-    losses: list[float] = []
+    fold(student, plan, moments=calibrate(student, lists, calibration))
+    print(f"{'the plan, folded':53}", *shown(judge(student)), flush=True)
+    spent, losses = [time.process_time()], []
+
+    def progress(step: int, loss: float) -> None:
+        losses.append(loss)
+        if step * 4 // steps > (step - 1) * 4 // steps:
+            minutes, recent = (time.process_time() - spent[0]) / 60, losses[-20:]
+            print(
+                f"{f'and {step} steps of distillation':34} {minutes:6.1f} min "
+                f"{sum(recent) / len(recent):7.4f}",
+                *shown(judge(student)),
+                flush=True,
+            )
+            spent[0] = time.process_time() - 60 * minutes  # judging does not count
+
     with tempfile.TemporaryDirectory() as folder:
-        spec = DistilSpec(steps=steps, warmup=steps // 10, save_every=steps)
-        distil(student, model, stacks, learnt, spec, folder, progress=lambda _, x: losses.append(x))
-    print(
-        f"{f'and {steps} steps of distillation':34} {uses:2} "
-        f"{(time.process_time() - began) / 60:6.1f} min   ",
-        *shown(judge(student)),
-        f"  loss {losses[0]:.3f} to {sum(losses[-20:]) / len(losses[-20:]):.3f}",
-        flush=True,
-    )
+        spec = DistilSpec(
+            steps=steps, warmup=max(1, steps // 10), learning_rate=2e-4, save_every=steps
+        )
+        distil(student, model, lists, learnt, spec, folder, progress=progress)
 
 
 def shown(figures: Iterable[float]) -> list[str]:
@@ -226,8 +239,9 @@ def sentences(args: argparse.Namespace) -> None:
     if not args.only_recover:
         compare(model, *batches, judge, args.keep, args.groups)
     if args.recover:
-        every = list(inputs.encoded(texts_of(args.calibration), tokenizer))
-        recover(model, batches[0], every, judge, args.keep, args.groups[-1], args.recover)
+        texts = sorted(texts_of(args.learn or args.calibration), key=len)
+        every = list(inputs.encoded(texts, tokenizer, batch=32))
+        recover(model, batches[0], every, judge, args.keep, args.recover)
 
 
 def whisper(args: argparse.Namespace) -> None:
@@ -250,8 +264,8 @@ def whisper(args: argparse.Namespace) -> None:
     if not args.only_recover:
         compare(model, *batches, judge, args.keep, args.groups)
     if args.recover:
-        every = list(inputs.recordings(args.calibration, extractor, tokenizer))
-        recover(model, batches[0], every, judge, args.keep, args.groups[-1], args.recover)
+        every = list(inputs.recordings(args.learn or args.calibration, extractor, tokenizer))
+        recover(model, batches[0], every, judge, args.keep, args.recover)
 
 
 def main() -> None:
@@ -266,6 +280,7 @@ def main() -> None:
         kind.add_argument("--groups", type=int, nargs="+", default=groups, help="K, uses")
         kind.add_argument("--limit", type=int, default=limit, help="sentences, or utterances")
         kind.add_argument("--recover", type=int, default=0, help="steps of distillation")
+        kind.add_argument("--learn", help="what to distil on; the calibration data unless given")
         kind.add_argument("--only-recover", action="store_true", help="without the table")
         kind.set_defaults(run=run)
     args = parser.parse_args()

@@ -50,21 +50,35 @@ def plan_of(args: argparse.Namespace, model: "Model") -> "Plan":
 
 
 def _plan(args: argparse.Namespace, model: "Model") -> "Plan":
-    from foldformer.compress.plan import Plan
     from foldformer.compress.planning.file import read_plan
-    from foldformer.nn.linears.residual import ResidualSpec
 
     if args.plan is not None:
         for name in ("uses", "rank", "order"):
             if getattr(args, name) is not None:
                 raise SpecError(f"--{name}: stands in the plan; give --plan or --uses")
         return read_plan(args.plan, model).plan
-    num_layers = model.spec.encoder.num_layers
+    return uniform_plan(args, model.spec.encoder.num_layers, str(args.model))
+
+
+def uniform_plan(args: argparse.Namespace, num_layers: int, where: str) -> "Plan":
+    """What `--uses`, `--rank` and `--order` say for so many layers.
+
+    Args:
+        args: parsed.
+        num_layers: that there are.
+        where: they are, for messages.
+
+    Raises:
+        SpecError: `--uses` is missing or does not divide them.
+    """
+    from foldformer.compress.plan import Plan
+    from foldformer.nn.linears.residual import ResidualSpec
+
     if args.uses is None:
         raise SpecError("--plan or --uses: one of them is needed, to say which layers are shared")
     fitting = [k for k in range(2, num_layers + 1) if num_layers % k == 0]
     if not fitting:
-        raise SpecError(f"{args.model}: has {num_layers} layer; there is nothing to share")
+        raise SpecError(f"{where}: has {num_layers} layer; there is nothing to share")
     if args.uses not in fitting:
         raise SpecError(
             f"--uses: {num_layers} layers are not divisible by {args.uses}; possible: "

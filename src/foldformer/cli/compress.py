@@ -10,6 +10,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foldformer.cli._foreign import add_layers_argument, is_foreign, run_compress
 from foldformer.cli._plan_arguments import add_plan_arguments, plan_of
 from foldformer.cli._training import (
     add_training_arguments,
@@ -17,7 +18,7 @@ from foldformer.cli._training import (
     parse_settings,
     train_as_asked,
 )
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
     from foldformer.compress.folder import Folded, Origin
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="FOLDER", help="the model folder to make"
     )
     add_plan_arguments(parser)
+    add_layers_argument(parser)
     parser.add_argument(
         "--start",
         choices=["fit", "average", "stepwise", "lower"],
@@ -73,7 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "[--key value ...]"
     )
     parser.epilog = (
-        "--key value sets a key of the training, as in --training.learning_rate 5e-4; "
+        "MODEL may be one of transformers (config.json and safetensors): --calibration and --data "
+        "are then text files with one sentence a line, or manifests for Whisper, and --steps is "
+        "all there is to set of the learning. --key value sets a key of the training, as in "
+        "--training.learning_rate 5e-4; "
         "--data, --valid and --calibration may be given several times"
     )
     parser.set_defaults(takes_settings=True)
@@ -83,10 +88,11 @@ def run(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.train.run import check_strategy
 
+    if is_foreign(args):
+        return run_compress(args)
     settings = parse_settings(args.settings)
     check_training_arguments(args)
     asked = _asked(args)
-    _check_model(args.model)
     origin = _origin(args, _manifests(asked, settings))
     recovers = bool(_manifests(asked, settings))
     if not recovers and (asked or settings):
@@ -112,15 +118,6 @@ def _check_alone(args: argparse.Namespace) -> None:
         raise SpecError(
             "compress: folds in one process; start it on one machine, without torchrun or srun, "
             "with --devices N for several GPUs"
-        )
-
-
-def _check_model(folder: Path) -> None:
-    """Refuse what is no model of ours; models of transformers are told apart here."""
-    if (folder / "config.json").is_file():
-        raise InputError(
-            f"{folder}: is a model of transformers (config.json); this command takes foldformer's "
-            "own model folders, with config.yaml"
         )
 
 

@@ -6,7 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foldformer.cli._foreign import add_layers_argument, is_foreign, run_plan
+
 if TYPE_CHECKING:
+    from foldformer.compress.foreign.planning import ForeignPlanFile
     from foldformer.compress.planning.file import PlanFile
     from foldformer.compress.planning.made import Made
     from foldformer.compress.planning.stack import Stack
@@ -20,7 +23,9 @@ _PRECISIONS = ["fp32", "fp16", "int8", "int4"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a model folder, ours or one of transformers"
+    )
     parser.add_argument(
         "--weights",
         required=True,
@@ -37,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibration",
         nargs="+",
         metavar="MANIFEST",
-        help="Lhotse cuts: the error of outputs on these recordings counts, not that of weights",
+        help="Lhotse cuts: the error of outputs on these recordings counts, not that of weights; "
+        "for a model of text, a file with one sentence a line",
     )
     parser.add_argument(
         "--order",
@@ -48,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--most-uses", type=int, default=6, metavar="K", help="layers that share at most; default 6"
     )
+    add_layers_argument(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plan as YAML")
     parser.add_argument("--json", action="store_true", help="print JSON: sizes are bytes")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with pictures")
@@ -62,6 +69,9 @@ def run(args: argparse.Namespace) -> None:
 
     budget = bytes_of(args.weights)
     _check(args)
+    if is_foreign(args):
+        run_plan(args, budget)
+        return
     with whole_file(args.output, "--output") as output, whole_file(args.report, "--report") as page:
         model, _ = load_model(args.model)
         stack, made = _made(args, model, budget)
@@ -84,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
             )
             page.write_text(text, encoding="utf-8")
     if args.json:
-        print(json.dumps(_json(file, made), indent=2, allow_nan=False))
+        print(json.dumps(as_json(file, made), indent=2, allow_nan=False))
     else:
         print(plan_table(made, args.precision, args.calibration is not None))
 
@@ -155,7 +165,7 @@ def _file(args: argparse.Namespace, model: "Model", made: "Made") -> "PlanFile":
     )
 
 
-def _json(file: "PlanFile", made: "Made") -> dict[str, object]:
+def as_json(file: "PlanFile | ForeignPlanFile", made: "Made") -> dict[str, object]:
     """All that the table says, and the plan."""
     from foldformer.spec import to_dict
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from foldformer.compress.foreign import DistilSpec, ForeignPlan, distil, fold
+from foldformer.compress.foreign import DistilSpec, ForeignPlan, distil, find_stack, fold
 from foldformer.compress.plan import Plan
 from foldformer.errors import InputError, SpecError
+from foldformer.nn.linears.dense import DenseSpec
 from foldformer.nn.linears.residual import ResidualSpec
 
 Make = Callable[[str], Any]
@@ -44,6 +45,42 @@ def test_comes_closer_to_the_original(
     assert len(losses) == 20
     assert losses[-1] < 0.5 * losses[0]
     assert (outputs(student) - outputs(teacher)).norm() < 0.7 * before
+
+
+@pytest.mark.parametrize("alone", [0, 3])
+def test_a_layer_alone_teaches_none_before_it(
+    alone: int, tiny: Make, batch: Batch, tmp_path: Path
+) -> None:
+    """The first two layers are as they were: alone, there is nothing for them to learn."""
+    teacher = tiny("bert")
+    student = copy.deepcopy(teacher)
+    names = find_stack(teacher, "encoder.layer").shapes
+    kept = {f"0.{name}": DenseSpec() for name in names}
+    plan = Plan(uses=(2, 2), linear=ResidualSpec(rank=1), linears=kept)
+    fold(student, ForeignPlan(stacks={"encoder.layer": plan}))
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    spec = DistilSpec(steps=3, warmup=1, alone=alone)
+    distil(student, teacher, ["encoder.layer"], [batch(teacher)], spec, tmp_path)
+    changed = {name for name, t in student.state_dict().items() if not torch.equal(t, before[name])}
+    assert any(name.startswith("encoder.layer.2.") for name in changed)
+    assert any(name.startswith("encoder.layer.0.") for name in changed) == (not alone)
+    assert not any(name.startswith("embeddings.") for name in changed)
+
+
+def test_progress_may_call_the_model(tiny: Make, batch: Batch, tmp_path: Path) -> None:
+    teacher = tiny("bert")
+    run = [batch(teacher)]
+    students = [student_of(teacher, LISTS["bert"]) for _ in range(2)]
+    for number, student in enumerate(students):
+
+        def look(step: int, loss: float, watched: Any = student if number else None) -> None:
+            if watched is not None:
+                watched(input_ids=torch.arange(1, 4)[None])
+
+        spec = DistilSpec(steps=3, warmup=1)
+        distil(student, teacher, LISTS["bert"], run, spec, tmp_path / f"{number}", progress=look)
+    expected = students[0].state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in students[1].state_dict().items())
 
 
 def test_goes_on_where_it_was_stopped(tiny: Make, batch: Batch, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from foldformer.compress.fold import fold
-from foldformer.compress.planning.importance import LOST, importance
+from foldformer.compress.planning.importance import importance
+from foldformer.compress.planning.loss import LOST
 from foldformer.compress.planning.made import Made, make
 from foldformer.compress.planning.own import biases_of, stack_of
 from foldformer.compress.planning.planner import Planner, candidates
@@ -74,6 +75,16 @@ def test_more_bytes_are_never_worse_and_more_ways_neither(build: Build) -> None:
     for other in others:
         for budget in planner.budgets(30):
             assert planner.error(budget) <= other.error(budget)
+
+
+def test_what_is_all_kept_is_in_no_group_whatever_else_may_be_done(build: Build) -> None:
+    of_groups = tables(stack_of(build()), candidates(4, "adjacent", 4), "fp32")
+    for whats in (["residual"], ["low_rank"], ["basis"]):
+        planner = Planner(of_groups, 4, "adjacent", whats)
+        assert planner.best(planner.largest).error == 0
+        for layers, names in of_groups.items():
+            apart = planner._apart(layers, {name: table.choice(0) for name, table in names.items()})
+            assert [group for group, _ in apart] == [(layer,) for layer in layers]
 
 
 def test_layers_that_come_again_are_found(build: Build) -> None:

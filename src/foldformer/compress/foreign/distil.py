@@ -34,7 +34,11 @@ class DistilSpec(Spec):
     hidden: float = 1.0
     """Weight of the error of what comes out of each layer, as a share of its energy."""
     output: float = 1.0
-    """Weight of the divergence from the original's scores, where the model gives `logits`."""
+    """Weight of the divergence from the original's scores, where the model gives `logits`; else of
+    1 - the cosine between the means over frames of the last hidden states."""
+    alone: int = 0
+    """Steps at the beginning in which each layer learns by itself, from what those before it make
+    of the input now, to give what the original's does."""
     seed: int = 0
     """Of the order of the batches."""
     save_every: int = 100
@@ -60,6 +64,7 @@ def distil(
 ) -> None:
     """Train a folded model until it does what the original does. The student is changed.
 
+    Only what is in the lists of layers learns: embeddings and heads stay those of the original.
     Stopped at any moment, the same call goes on from the last step that was kept, and ends with the
     same weights.
 
@@ -83,12 +88,14 @@ def distil(
     names = list(lists)
     teacher.eval()
     student.eval()  # without dropout: there is one right answer for each frame
-    parameters = [p for p in student.parameters() if p.requires_grad]
+    layers = nn.ModuleList(layer for name in names for layer in layers_of(student, name))
+    parameters = [p for p in layers.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0)
     first = _resume(Path(folder), student, optimizer, spec)
     with _Outputs(student, names) as ours, _Outputs(teacher, names) as theirs:
         for step in range(first, spec.steps):
             batch = batches[_place(spec.seed, step, len(batches))]
+            ours.apart = step < spec.alone
             loss = _loss(student, teacher, ours, theirs, batch, spec)
             if not loss.isfinite():
                 raise SpecError(f"loss: is not finite at step {step + 1}; lower learning_rate")
@@ -110,6 +117,8 @@ def _loss(
     batch: Mapping[str, Any],
     spec: DistilSpec,
 ) -> Tensor:
+    for outputs in (ours, theirs):
+        outputs.taken()  # of calls between two steps, as `progress` may make to see how it stands
     with torch.no_grad():
         wanted = teacher(**batch)
     found = student(**batch)
@@ -120,14 +129,24 @@ def _loss(
             x, y = x[mask], y[mask]
         errors.append((x - y).square().sum() / y.square().sum())
     loss = spec.hidden * torch.stack(errors).mean()
-    if spec.output and getattr(wanted, "logits", None) is not None:
+    if spec.output and not ours.apart:
+        loss = loss + spec.output * _divergence(found, wanted, batch)
+    return loss
+
+
+def _divergence(found: Any, wanted: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Of the scores from the original's, or of the embeddings where there are no scores."""
+    if getattr(wanted, "logits", None) is not None:
         x, y = found.logits.log_softmax(dim=-1), wanted.logits.log_softmax(dim=-1)
         mask = frame_mask(batch, y.shape[:-1])
         if mask is not None:
             x, y = x[mask], y[mask]
-        divergence = F.kl_div(x, y, log_target=True, reduction="none").sum(dim=-1).mean()
-        loss = loss + spec.output * divergence
-    return loss
+        return F.kl_div(x, y, log_target=True, reduction="none").sum(dim=-1).mean()
+    x, y = found.last_hidden_state, wanted.last_hidden_state
+    mask = frame_mask(batch, y.shape[:-1])
+    weights = y.new_ones(y.shape[:-1]) if mask is None else mask.to(y)
+    x, y = ((z * weights[..., None]).sum(dim=1) for z in (x, y))
+    return 1 - F.cosine_similarity(x, y).mean()
 
 
 class _Outputs:
@@ -137,12 +156,22 @@ class _Outputs:
         self._layers = [layer for name in lists for layer in layers_of(model, name)]
         self._found: list[Tensor] = []
         self._hooks = ExitStack()
+        self.apart = False
+        """Whether no gradient flows from one layer into those before it."""
 
     def __enter__(self) -> "_Outputs":
         for layer in self._layers:
-            handle = layer.register_forward_hook(self._take)
-            self._hooks.callback(handle.remove)
+            for handle in (
+                layer.register_forward_pre_hook(self._part, with_kwargs=True),
+                layer.register_forward_hook(self._take),
+            ):
+                self._hooks.callback(handle.remove)
         return self
+
+    def _part(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not self.apart:
+            return None
+        return tuple(map(_detached, args)), {k: _detached(v) for k, v in kwargs.items()}
 
     def __exit__(self, *error: object) -> None:
         self._hooks.close()
@@ -154,6 +183,10 @@ class _Outputs:
         """Those of the last call."""
         found, self._found = self._found, []
         return found
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _place(seed: int, step: int, count: int) -> int:

@@ -111,10 +111,32 @@ def read_plan(folder: str | Path) -> ForeignPlan:
         raise InputError(f"{path}: {error}") from None
 
 
+def model_class(folder: Path) -> Any:
+    """The class of `transformers` that a folder's `config.json` names.
+
+    Raises:
+        InputError: the file is missing or damaged, or names no class of `transformers`.
+    """
+    return _kind_and_config(folder)[0]
+
+
 def _built(folder: Path) -> nn.Module:
     """The original's structure, its weights not drawn."""
     import transformers
     from transformers.initialization import no_init_weights
+
+    kind, config = _kind_and_config(folder)
+    with no_init_weights():
+        model = kind(config)
+    model.tie_weights()
+    if model.can_generate() and (folder / "generation_config.json").is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def _kind_and_config(folder: Path) -> tuple[Any, Any]:
+    import transformers
 
     path = folder / CONFIG
     try:
@@ -131,13 +153,7 @@ def _built(folder: Path) -> nn.Module:
             f"{path}: architectures: transformers has no {kind}; build the original yourself and "
             "give it to load(folder, model)"
         )
-    with no_init_weights():
-        model = getattr(transformers, kind)(config)
-    model.tie_weights()
-    if model.can_generate() and (folder / "generation_config.json").is_file():
-        model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
-    assert isinstance(model, nn.Module)
-    return model
+    return getattr(transformers, kind), config
 
 
 def numbers_of(model: nn.Module) -> dict[str, Tensor]:

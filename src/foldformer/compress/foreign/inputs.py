@@ -26,6 +26,15 @@ def sentences(path: str | Path, tokenizer: Any, *, batch: int = 16) -> Iterator[
     Raises:
         InputError: the file cannot be read, or has no line.
     """
+    return encoded(lines_of(path), tokenizer, batch=batch)
+
+
+def lines_of(path: str | Path) -> list[str]:
+    """The lines of a text file that are not empty.
+
+    Raises:
+        InputError: the file cannot be read, or has no line.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -33,7 +42,7 @@ def sentences(path: str | Path, tokenizer: Any, *, batch: int = 16) -> Iterator[
     said = [line for line in lines if line.strip()]
     if not said:
         raise InputError(f"{path}: is empty; expected one sentence a line")
-    return encoded(said, tokenizer, batch=batch)
+    return said
 
 
 def encoded(said: Sequence[str], tokenizer: Any, *, batch: int = 16) -> Iterator[dict[str, Tensor]]:

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.compress.layers import Moments, Places, linears, name_of
-from foldformer.compress.least_squares import regular
-from foldformer.compress.matrices import factor, output_error
-from foldformer.compress.planning.spectra import energies
+from foldformer.compress.planning.loss import smallest_part
 from foldformer.data.augmentation import features_of
 from foldformer.data.batches import manifests_of, unheard
 from foldformer.data.cuts import read_cuts
@@ -18,14 +16,6 @@ from foldformer.model import Model
 from foldformer.nn.layer import Layer
 from foldformer.nn.linears import Linear
 from foldformer.nn.subsampling import FACTOR
-
-LOST = 0.1
-"""The part of a matrix's output that is taken away to see what it does.
-
-Where little is taken, the slope says too little of what happens when much is: a plan for a fifth of
-the bytes, made with the slope at nothing, loses a third more of the output.
-"""
-
 
 SECONDS = 12.0
 """Speech that each matrix is tried on: what one matrix does hardly depends on the words."""
@@ -40,8 +30,8 @@ def importance(
     """The relative error of the encoder's output over that of one matrix's output.
 
     Each matrix in turn loses its smallest singular directions, in the metric of its inputs, up to
-    `LOST` of its output's energy; the encoder's output is then compared with what it was. So the
-    errors of different matrices can be compared, and added as long as they are small.
+    `loss.LOST` of its output's energy; the encoder's output is then compared with what it was. So
+    the errors of different matrices can be compared, and added as long as they are small.
 
     Args:
         model: in evaluation mode.
@@ -60,7 +50,7 @@ def importance(
         found: dict[str, list[float]] = {}
         every = [(p, *each) for p in range(len(places)) for each in _erring(places, p)]
         for done, (place, name, erring, use) in enumerate(every, start=1):
-            error, part = _smallest(erring.merged(use), moments[f"{place}.{name}"])
+            error, part = smallest_part(erring.merged(use), moments[f"{place}.{name}"])
             erring.errors[use] = error
             lost = sum(
                 float((_encoded(copied, features) - y).square().sum())
@@ -133,14 +123,3 @@ def _erring(places: Places, place: int) -> Iterator[tuple[str, _Erring, int]]:
 def _encoded(model: Model, features: Tensor) -> Tensor:
     y: Tensor = model.encoder(features[None], torch.tensor([len(features)]))[0]
     return y
-
-
-def _smallest(weight: Tensor, moment: Tensor) -> tuple[Tensor, float]:
-    """(the part of a matrix that a low rank leaves out, the part of the output that this is)."""
-    values = energies(weight.double(), regular(moment))
-    tails = values[::-1].cumsum()[::-1]
-    if not tails[0] > 0:
-        return torch.zeros_like(weight), 0.0
-    down, up = factor(weight, int((tails > LOST * tails[0]).sum()), moment)
-    approximation = down @ up
-    return weight - approximation, output_error(weight, approximation, moment)

@@ -83,16 +83,41 @@ def make(
     """
     stack.check()
     of_groups = tables(stack, candidates(stack.num_layers, orders, most_uses), precision, progress)
-    planner = Planner(of_groups, stack.num_layers, orders)
+    return best_of(of_groups, stack.num_layers, other, budget, precision, orders)
+
+
+def best_of(
+    of_groups: Tables,
+    num_layers: int,
+    other: int,
+    budget: int,
+    precision: Precision,
+    orders: Orders,
+) -> Made:
+    """The best plan within a budget, of groups whose tables are there.
+
+    Args:
+        of_groups: of the groups that may be formed; single layers are among them.
+        num_layers: of all groups together.
+        other: see `make`.
+        budget: see `make`.
+        precision: see `make`.
+        orders: see Planner.
+
+    Raises:
+        SpecError: see `make`.
+    """
+    planner = Planner(of_groups, num_layers, orders)
     smallest = other + planner.smallest
     if budget < smallest:
         raise SpecError(
             f"weights: {budget / 1e6:.3f} MB is less than the smallest plan takes in {precision}, "
             f"{_shown(smallest)} MB: {_shown(other)} MB cannot be shared "
-            "(subsampling, heads, norms, biases), and rank 1 for every matrix takes the rest"
+            "(embeddings, subsampling, heads, norms, biases), and rank 1 for every matrix takes "
+            "the rest"
         )
     ways = {"plan": planner} | {
-        name: Planner(of_groups, stack.num_layers, orders, whats) for name, whats in ALONE.items()
+        name: Planner(of_groups, num_layers, orders, whats) for name, whats in ALONE.items()
     }
     inside = budget - other
     chosen = planner.best(inside)
@@ -101,7 +126,7 @@ def make(
         budget=budget,
         bytes=other + chosen.bytes,
         other=other,
-        dense=other + _dense(of_groups, stack.num_layers),
+        dense=other + _dense(of_groups, num_layers),
         smallest=smallest,
         error=chosen.error,
         alone={name: ways[name].error(inside) for name in ALONE},

@@ -138,7 +138,7 @@ class Table:
 
     def alone(self, rank: int) -> Choice:
         """A single matrix factored with this rank, or kept where that takes no more bytes."""
-        places = np.flatnonzero(self._kept["low_rank"] == rank)
+        places = np.flatnonzero(self._kept.get("low_rank", np.zeros(0, int)) == rank)
         return self.choice(self._sizes[0] + int(places[0]) if len(places) else 0)
 
     def only(self, whats: Sequence[What]) -> "Table":

@@ -1,0 +1,175 @@
+"""At equal bytes, what pretrained models lose: the plan against the best alone, and part by part.
+
+    python benchmarks/plan_pretrained.py MODEL --calibration FILE --held-out FILE
+
+MODEL is a folder of `transformers`; files are texts with one sentence a line or, for Whisper,
+manifests (see `fold_pretrained.py` on where to get such models). The error is the part of the
+energy of the model's output (hidden states, or scores up to a constant) that is lost on the
+held-out file, which neither plan nor fold has seen; nothing is trained.
+
+First, for budgets in percent of the layers' maps: the plan, the best plan that does nothing but
+share with residuals, and the best that does nothing but factor; and which of them is taken, as the
+one that loses least on a part of the calibration file that was kept apart. Then, for groups of K
+and each rank, a line for each part of a fold as it is added; a diagonal takes the bytes of half a
+rank, so the last two lines have one rank less and fewer bytes.
+"""
+
+import argparse
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foldformer.compress.foreign import ForeignPlan, align, calibrate, find_stack, fold, planning
+from foldformer.compress.foreign.importance import said
+from foldformer.compress.foreign.originals import batches_of, lists_of, load_original, widest
+from foldformer.compress.matrices import Start
+from foldformer.compress.plan import Plan
+from foldformer.compress.planning.made import ALONE
+from foldformer.compress.planning.planner import Planner
+from foldformer.nn.linears.residual import ResidualSpec
+
+PARTS: list[tuple[str, Start, bool, int, bool, bool]] = [
+    ("average + SVD", "average", False, 1, False, False),
+    ("+ whitening", "average", True, 1, False, False),
+    ("+ alternating fit", "fit", True, 1, False, False),
+    ("+ alignment", "fit", True, 1, False, True),
+    ("one rank less", "fit", True, 0, False, True),
+    ("and a diagonal", "fit", True, 0, True, True),
+]
+"""Name; where the shared weight comes from; whether moments are used; ranks more than asked for;
+whether there is a diagonal; whether layers are aligned."""
+
+Batches = Sequence[dict[str, Tensor]]
+
+
+@torch.no_grad()
+def lost(folded: nn.Module, batches: Batches, exact: Sequence[Tensor]) -> float:
+    error = sum(
+        float((said(folded, batch) - y).square().sum())
+        for batch, y in zip(batches, exact, strict=True)
+    )
+    return error / sum(float(y.square().sum()) for y in exact)
+
+
+def aligned(model: Any, lists: Sequence[str], uses: int | None) -> Any:
+    """A copy whose layers are close in groups of so many, or all of them."""
+    closer = copy.deepcopy(model)
+    align(closer, grouped(model, lists, uses, ResidualSpec()))
+    return closer
+
+
+def grouped(model: Any, lists: Sequence[str], uses: int | None, spec: ResidualSpec) -> ForeignPlan:
+    plans = {}
+    for name in lists:
+        layers = len(find_stack(model, name).layers)
+        size = min(uses or layers, layers)
+        plans[name] = Plan(uses=(size,) * (layers // size), linear=spec)
+    return ForeignPlan(stacks=plans)
+
+
+def folded(model: Any, plan: ForeignPlan, start: Start, moments: dict[str, Tensor] | None) -> Any:
+    small = copy.deepcopy(model)
+    fold(small, plan, start=start, moments=moments)
+    return small
+
+
+def plans(
+    model: Any,
+    lists: Sequence[str],
+    calibration: Batches,
+    held: Batches,
+    percents: Sequence[int],
+) -> None:
+    start = time.process_time()
+    seen = planning.look(model, lists, calibration)
+    tables, layers = planning.tables_of(seen.stacks), planning.layers_of_all(seen.stacks)
+    ways = {"plan": Planner(tables, layers)} | {
+        name: Planner(tables, layers, "adjacent", whats) for name, whats in ALONE.items()
+    }
+    whole = ways["plan"].largest
+    print(f"planning: {time.process_time() - start:.0f} s of processor time; maps {whole:,} bytes")
+    print(f"{'% of them':>10}" + "".join(f"{f'{n}: foreseen, lost':>27}" for n in ways), "  taken")
+    for percent in percents:
+        budget = whole * percent // 100
+        chosen = {n: way.best(budget) for n, way in ways.items() if way.error(budget) < 1e9}
+        kept = list(chosen.values())
+        errors = dict(zip(chosen, planning.lost(seen, kept, held), strict=True))
+        tried = dict(zip(chosen, planning.lost(seen, kept, seen.apart), strict=True))
+        row = f"{percent:10}"
+        for name in ways:
+            found = name in chosen
+            row += (
+                f"{100 * chosen[name].error:16.2f}{100 * errors[name]:11.2f}"
+                if found
+                else (f"{'-':>27}")
+            )
+        print(f"{row}  {min(tried, key=lambda name: tried[name])}", flush=True)
+
+
+def parts(
+    model: Any,
+    lists: Sequence[str],
+    calibration: Batches,
+    held: Batches,
+    exact: Sequence[Tensor],
+    uses: int,
+    ranks: Sequence[int],
+) -> None:
+    closer = aligned(model, lists, uses)
+    known = {
+        False: calibrate(model, lists, calibration),
+        True: calibrate(closer, lists, calibration),
+    }
+    for rank in ranks:
+        print(f"\n{'K':>2}{'rank':>5} {'':20}{'MB of maps':>11}{'lost, %':>9}")
+        for name, start, whitened, more, diagonal, close in PARTS:
+            spec = ResidualSpec(rank=rank + more, diagonal=diagonal)
+            small = folded(
+                closer if close else model,
+                grouped(model, lists, uses, spec),
+                start,
+                known[close] if whitened else None,
+            )
+            size = sum(
+                4 * parameter.numel()
+                for path, parameter in small.named_parameters()
+                if ".shared." in path and not path.endswith("bias")
+            )
+            print(
+                f"{uses:2}{rank + more:5} {name:20}{size / 1e6:11.2f}"
+                f"{100 * lost(small, held, exact):9.2f}",
+                flush=True,
+            )
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--calibration", required=True)
+    parser.add_argument("--held-out", required=True)
+    parser.add_argument("--percents", type=int, nargs="*", default=[30, 40, 50, 60, 70, 80])
+    parser.add_argument("--uses", type=int, default=2)
+    parser.add_argument("--ranks", type=int, nargs="*", default=[16, 64, 128])
+    parser.add_argument("--batches", type=int, default=20, help="of held-out data at most")
+    args = parser.parse_args()
+    model: Any = load_original(args.model)
+    lists = lists_of(model)
+    least = widest(model, lists)
+    calibration = batches_of(args.model, model, [args.calibration], least=least)
+    held = batches_of(args.model, model, [args.held_out], least=least)
+    held = held[:: -(-len(held) // args.batches)]
+    exact = [said(model, batch) for batch in held]
+    if args.percents:
+        plans(model, lists, calibration, held, args.percents)
+    if args.ranks:
+        parts(model, lists, calibration, held, exact, args.uses, args.ranks)
+
+
+if __name__ == "__main__":
+    main()

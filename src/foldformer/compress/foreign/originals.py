@@ -1,0 +1,160 @@
+"""Folders of trained models of `transformers`, and what to call such a model with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foldformer.compress.foreign import inputs
+from foldformer.compress.foreign.files import CONFIG, PLAN, model_class
+from foldformer.compress.foreign.stacks import find_stack, find_stacks
+from foldformer.errors import InputError
+
+SENTENCES, WINDOWS = 512, 40
+"""To calibrate with, at least, where the file has so many."""
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder holds a model of `transformers`, and not one of ours."""
+    return (folder / CONFIG).is_file()
+
+
+def load_original(folder: Path) -> nn.Module:
+    """The trained model of a folder with `config.json` and safetensors, in evaluation mode.
+
+    Raises:
+        InputError: a file is missing or damaged, the class is unknown or built by remote code, the
+            model is folded already, or its weights are in half precision or not finite.
+    """
+    if (folder / PLAN).is_file():
+        raise InputError(
+            f"{folder}: is folded already ({PLAN}); take the original, or unfold it in Python"
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise InputError(
+            f"{folder}: has no safetensors file; save the model with model.save_pretrained(folder)"
+        )
+    kind = model_class(folder)
+    from transformers.utils import logging
+
+    # What is missing is said here, in one line.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, info = kind.from_pretrained(
+            folder,
+            dtype="auto",
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # whatever a damaged file leads to
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"{folder}: is damaged or does not fit its {CONFIG} ({said[:200]}); copy it again"
+        ) from None
+    for name in sorted(info["missing_keys"]):
+        raise InputError(f"{folder}: weight {name} is missing; copy the model again")
+    _check_numbers(folder, model)
+    found: nn.Module = model.eval()
+    return found
+
+
+def _check_numbers(folder: Path, model: nn.Module) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise InputError(
+                f"{folder}: {name} is of type {tensor.dtype}, expected float32; save it with "
+                "model.float().save_pretrained(folder)"
+            )
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{folder}: {name} holds NaN or infinite numbers; the file is damaged, or training "
+                "failed"
+            )
+
+
+def lists_of(model: nn.Module, named: Sequence[str] = ()) -> list[str]:
+    """The names of the lists of layers to fold: those that are named, or all that are found.
+
+    Raises:
+        InputError: there is none, or a named one cannot be folded.
+    """
+    return [find_stack(model, name).name for name in named] or list(find_stacks(model))
+
+
+def batches_of(
+    folder: Path, model: nn.Module, paths: Sequence[str], *, least: int | None = None
+) -> list[dict[str, Tensor]]:
+    """What to call a model with: text, or for Whisper windows of recordings.
+
+    Texts of like length are in a batch.
+
+    Args:
+        folder: of the model, with its tokenizer and feature extractor.
+        model: of that folder.
+        paths: files with a sentence a line; for Whisper manifests of recordings.
+        least: do with this many inputs of the widest map of the layers, or `SENTENCES` or
+            `WINDOWS`, whichever is more, from all over the files; all of them unless given.
+
+    Raises:
+        InputError: a file cannot be read or is empty, or the model has no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    whisper = getattr(getattr(model, "config", None), "model_type", "") == "whisper"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception:  # of any kind, by what is missing
+        raise InputError(
+            f"{folder}: has no tokenizer to read {paths[0]} with; save it beside the model with "
+            "tokenizer.save_pretrained(folder)"
+        ) from None
+    if whisper:
+        return _windows(folder, tokenizer, paths, least)
+    if tokenizer.pad_token is None:  # models that only ever generate
+        tokenizer.pad_token = tokenizer.eos_token
+    said = [line for path in paths for line in inputs.lines_of(path)]
+    if least is not None:
+        said = _spread(said, max(SENTENCES, least // 4))
+    return list(inputs.encoded(sorted(said, key=len), tokenizer))
+
+
+def widest(model: nn.Module, lists: Sequence[str]) -> int:
+    """Inputs of the widest map of the layers: frames that calibration needs."""
+    return max(rows for name in lists for rows, _ in find_stack(model, name).shapes.values())
+
+
+def _windows(
+    folder: Path, tokenizer: Any, paths: Sequence[str], least: int | None
+) -> list[dict[str, Tensor]]:
+    from transformers import WhisperFeatureExtractor
+
+    try:
+        extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError):
+        raise InputError(
+            f"{folder}: has no preprocessor_config.json, which says how Whisper hears; copy it "
+            "from the original"
+        ) from None
+    found = [
+        window
+        for path in paths
+        for window in inputs.recordings(
+            path,
+            extractor,
+            tokenizer,
+            limit=None if least is None else max(WINDOWS, least // 40),
+        )
+    ]
+    if not found:
+        raise InputError(f"{', '.join(paths)}: holds no recording")
+    return found
+
+
+def _spread(said: Sequence[str], number: int) -> list[str]:
+    if len(said) <= number:
+        return list(said)
+    return [said[index * len(said) // number] for index in range(number)]

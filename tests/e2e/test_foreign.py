@@ -1,0 +1,308 @@
+"""`foldformer plan` and `foldformer compress` on folders of transformers' models."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+
+from foldformer.compress.foreign import load
+
+Call = Callable[..., tuple[int, str, str]]
+WORDS = ["[PAD]", "[UNK]", "[EOS]", *"abcdefghijklmnopqrstuvwxyz"]
+SMALL = {"vocab_size": 32, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
+
+
+def write(folder: Path, model: Any) -> Path:
+    """A model with random numbers, none of them alike, and its tokenizer."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, "[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", eos_token="[EOS]"
+    ).save_pretrained(folder)
+    return folder
+
+
+def tiny_bert(**settings: Any) -> BertModel:
+    return BertModel(BertConfig(**SMALL, num_hidden_layers=4, **settings))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("bert"), tiny_bert(max_position_embeddings=16))
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    numbers = np.random.default_rng(0)
+    lines = (" ".join(numbers.choice(WORDS[3:], 8)) for _ in range(40))
+    path = tmp_path_factory.mktemp("text") / "said.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@torch.no_grad()
+def said(model: Any) -> Tensor:
+    found = model(input_ids=torch.arange(3, 15).view(2, 6))
+    return found.logits if "logits" in found else found.last_hidden_state
+
+
+def stored(folder: Path) -> int:
+    return sum(4 * tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
+
+
+def test_a_plan_is_made_and_folded(bert: Path, text: Path, call: Call, tmp_path: Path) -> None:
+    plan, folded, page = tmp_path / "plan.yaml", tmp_path / "folded", tmp_path / "page.html"
+    code, out, err = call(
+        "plan", bert, "--weights", "32kB", "--calibration", text, "-o", plan, "--report", page
+    )
+    assert (code, err) == (0, "")
+    assert "attention.self.query" in out
+    assert re.search(r"0\.0\d\d MB of 0\.032 MB allowed", out)
+    tried = re.search(r"tried: plan ([\d.]+) %, .*low rank ([\d.]+) %; the least is taken", out)
+    assert tried is not None
+    made = yaml.safe_load(plan.read_text())["made"]
+    assert made["calibrated"]
+    assert page.read_text().startswith("<!")
+    code, out, err = call(
+        "compress", bert, "--plan", plan, "--calibration", text, "--output", folded
+    )
+    assert (code, err) == (0, "")
+    assert "it has not learnt from the original yet" in out
+    model = load(folded)
+    assert stored(folded) == made["bytes"] <= 32_000 < stored(bert)
+    assert stored(folded) == sum(4 * parameter.numel() for parameter in model.parameters())
+    assert (folded / "tokenizer.json").is_file()
+    original = BertModel.from_pretrained(bert)
+    error = (said(model) - said(original)).norm() / said(original).norm()
+    assert 0.001 < error < 0.5
+    # With its weights unfolded as many bytes as the model has, nothing is lost.
+    whole = f"{stored(bert) / 1000 + 1}kB"
+    assert call("plan", bert, "--weights", whole, "-o", plan)[0] == 0
+    assert call("compress", bert, "--plan", plan, "--output", tmp_path / "same")[0] == 0
+    assert torch.allclose(said(load(tmp_path / "same")), said(original), atol=1e-5)
+
+
+def test_what_is_learnt_is_kept_and_gone_on_with(
+    bert: Path, text: Path, call: Call, tmp_path: Path
+) -> None:
+    command = ("compress", bert, "--uses", 2, "--rank", 1, "--data", text, "--steps", 80)
+    code, out, err = call(*command, "--output", tmp_path / "a")
+    assert (code, err) == (0, "")
+    losses = re.search(r"learnt: loss ([\d.]+) -> ([\d.]+)", out)
+    assert losses is not None
+    assert float(losses[2]) < float(losses[1])
+    first = (tmp_path / "a" / "model.safetensors").read_bytes()
+    code, out, err = call(*command, "--output", tmp_path / "a")
+    assert code == 0, err
+    assert "learnt:" not in out  # all steps were done
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == first
+    code, _, err = call(*command, "--rank", 2, "--output", tmp_path / "a")
+    assert code == 2
+    assert "learning was begun there with another model, plan or data" in err
+
+
+def test_llama_and_a_list_by_name(text: Path, call: Call, tmp_path: Path) -> None:
+    config = LlamaConfig(**SMALL, num_hidden_layers=4, num_key_value_heads=1)
+    llama = write(tmp_path / "llama", LlamaForCausalLM(config))
+    plan = tmp_path / "plan.yaml"
+    options = ("--weights", "26kB", "--calibration", text, "--layers", "model.layers", "--json")
+    code, out, err = call("plan", llama, *options, "-o", plan)
+    assert (code, err) == (0, "")
+    assert list(json.loads(out)["plan"]["stacks"]) == ["model.layers"]
+    output = tmp_path / "folded"
+    options = ("--plan", plan, "--data", text, "--steps", 2, "--output", output)
+    code, _, err = call("compress", llama, *options)
+    assert (code, err) == (0, "")
+    assert load(output).generate(torch.tensor([[3, 4]]), max_new_tokens=3).shape == (1, 5)
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = WhisperConfig(
+        vocab_size=32, num_mel_bins=4, d_model=16, encoder_layers=4, decoder_layers=2,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24,
+        decoder_ffn_dim=24, max_source_positions=1500, max_target_positions=448,
+        decoder_start_token_id=2, bos_token_id=2, eos_token_id=2, pad_token_id=0,
+        begin_suppress_tokens=None, suppress_tokens=None,
+    )  # fmt: skip
+    folder = write(tmp_path_factory.mktemp("whisper"), WhisperForConditionalGeneration(config))
+    WhisperFeatureExtractor(feature_size=4).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cuts")
+    cuts = []
+    for name in "ab":
+        noise = 0.1 * np.random.default_rng(0).standard_normal(16000 * 20)
+        soundfile.write(folder / f"{name}.wav", noise, 16000)
+        words = " ".join(WORDS[3:])
+        part = SupervisionSegment(name, name, 0, 20, text=words)
+        whole = Recording.from_file(folder / f"{name}.wav", recording_id=name)
+        cuts.append(MonoCut(name, 0, 20, 0, supervisions=[part], recording=whole))
+    CutSet.from_cuts(cuts).to_file(folder / "cuts.jsonl.gz")
+    return folder / "cuts.jsonl.gz"
+
+
+def test_whisper_in_one_budget(whisper: Path, manifest: Path, call: Call, tmp_path: Path) -> None:
+    plan, folded = tmp_path / "plan.yaml", tmp_path / "folded"
+    budget = f"{(stored(whisper) - 20_000) / 1000}kB"
+    code, out, err = call(
+        "plan", whisper, "--weights", budget, "--calibration", manifest, "-o", plan
+    )
+    assert (code, err) == (0, "")
+    assert "layers 0-3: model.encoder.layers\nlayers 4-5: model.decoder.layers\n" in out
+    stacks = yaml.safe_load(plan.read_text())["stacks"]
+    assert [sum(part["uses"]) for part in stacks.values()] == [4, 2]
+    options = ("--plan", plan, "--data", manifest, "--steps", 1, "--output", folded)
+    code, _, err = call("compress", whisper, *options)
+    assert (code, err) == (0, "")
+    model = load(folded)
+    assert model.proj_out.weight is model.model.decoder.embed_tokens.weight
+    assert stored(folded) <= stored(whisper) - 20_000
+    code, _, err = call("plan", whisper, "--weights", budget, "--order", "cycle")
+    assert "order: cycle is for one list of layers" in err
+    code, _, err = call("plan", whisper, "--weights", budget, "--report", tmp_path / "page.html")
+    assert "--report: draws one list of layers" in err
+
+
+def change(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
+    weights = load_file(folder / "model.safetensors")
+    edit(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+KEY = "encoder.layer.1.attention.self.query.weight"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: change(f, lambda w: w[KEY].fill_(torch.nan)), f"{KEY} holds NaN"),
+        (
+            lambda f: BertModel.from_pretrained(f).half().save_pretrained(f),
+            "is of type torch.float16, expected float32; save it with model.float()",
+        ),
+        (lambda f: change(f, lambda w: w.pop(KEY)), f"weight {KEY} is missing"),
+        (lambda f: change(f, lambda w: w.update({KEY: w[KEY][:3]})), "is damaged or does not fit"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"12345678"), "is damaged or does not"),
+        (lambda f: (f / "model.safetensors").unlink(), "has no safetensors file; save the model"),
+        (lambda f: (f / "config.json").write_text("{}"), "config.json: is missing or no config"),
+        (lambda f: (f / "foldformer.yaml").write_text("stacks: {}"), "is folded already"),
+    ],
+)
+def test_a_folder_that_cannot_be_folded(
+    damage: Callable[[Path], object], message: str, bert: Path, call: Call, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(bert, folder)
+    damage(folder)
+    output = tmp_path / "plan.yaml"
+    for command in (
+        ("plan", folder, "--weights", "35kB", "-o", output),
+        ("compress", folder, "--uses", 2, "--output", tmp_path / "folded"),
+    ):
+        code, out, err = call(*command)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert message in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--weights", "5kB"], "less than the smallest plan takes in fp32, 0.0"),
+        (["--weights", "35kB", "--layers", "encoder.layers"], "has no list 'encoder.layers'"),
+        (["--weights", "35kB", "--precision", "int8"], "a folded model of transformers is stored"),
+        (["--weights", "35kB", "--calibration", "EMPTY"], "is empty; expected one sentence a line"),
+        (["--weights", "35kB", "--calibration", "SHORT"], "calibrate with more data"),
+        (["--weights", "35kB", "--calibration", "none.txt"], "cannot be read as text"),
+    ],
+)
+def test_a_plan_that_cannot_be(
+    options: list[str], message: str, bert: Path, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "short.txt").write_text("a b c\n")
+    places = {"EMPTY": tmp_path / "empty.txt", "SHORT": tmp_path / "short.txt"}
+    code, out, err = call("plan", bert, *(places.get(option, option) for option in options))
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--plan or --uses: one of them is needed"),
+        (["--uses", "3"], "--uses: 4 layers are not divisible by 3; possible: 2, 4"),
+        (["--uses", "2", "--rank", "17"], "rank"),
+        (["--uses", "2", "--steps", "3"], "--steps: is for learning; give --data as well"),
+        (["--uses", "2", "--valid", "x"], "--valid: is for foldformer's own models"),
+        (["--uses", "2", "--training.seed", "1"], "--training.seed: is for foldformer's own"),
+        (["--plan", "PLAN"], "are 3 layers together, and the model has 4"),
+        (["--plan", "PLAN", "--layers", "encoder.layer"], "--layers: stands in the plan"),
+    ],
+)  # fmt: skip
+def test_a_fold_that_cannot_be(
+    options: list[str], message: str, bert: Path, call: Call, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(yaml.safe_dump({"stacks": {"encoder.layer": {"uses": [2, 1]}}}))
+    own = (plan if option == "PLAN" else option for option in options)
+    code, out, err = call("compress", bert, *own, "--output", tmp_path / "folded")
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert not (tmp_path / "folded").exists()
+
+
+def test_a_model_without_repeated_layers(call: Call, tmp_path: Path) -> None:
+    config = BertConfig(**SMALL, num_hidden_layers=1, max_position_embeddings=16)
+    one = write(tmp_path / "one", BertModel(config))
+    code, _, err = call("plan", one, "--weights", "35kB")
+    assert code == 2
+    assert f"{one}: BertModel: no list of repeated layers" in err
+
+
+def test_layers_are_for_models_of_transformers(call: Call, tmp_path: Path) -> None:
+    code, _, err = call("plan", tmp_path, "--weights", "35kB", "--layers", "depth")
+    assert code == 2
+    assert "--layers: is for models of transformers" in err
+
+
+def test_a_plan_of_another_model(bert: Path, call: Call, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    assert call("plan", bert, "--weights", "35kB", "-o", plan)[0] == 0
+    other = tmp_path / "other"
+    shutil.copytree(bert, other)
+    change(other, lambda w: w[KEY].add_(1))
+    code, _, err = call("compress", other, "--plan", plan, "--output", tmp_path / "folded")
+    assert code == 2
+    assert "was made for another model, or for other weights" in err
