@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from foldformer.model import Model, ModelSpec
 from foldformer.nn import mixers
 from foldformer.nn.encoder import Encoder, EncoderSpec
+from foldformer.nn.layer import Layer
+from foldformer.nn.linears import Linear
 from foldformer.nn.mixers import MixerSpec
 from foldformer.spec import Spec, family_of, from_dict, kind_of, kinds, to_dict
 
@@ -78,6 +80,29 @@ def test_gradients_reach_every_parameter(
         assert parameter.grad.any(), name
         if len(parameter) == 2:  # the two uses: each has had its share
             assert parameter.grad.flatten(1).any(1).all(), name
+
+
+def test_branches_start_small_and_nothing_else_does(encoder_spec: EncoderSpecs, part: Part) -> None:
+    sizes = []
+    for layers in (2, 8):
+        torch.manual_seed(0)
+        layer = (
+            encoder_spec(**dict([part]), num_layers=layers).build().get_submodule("depth.layers.0")
+        )
+        assert isinstance(layer, Layer)
+        sizes.append(
+            {
+                path: [float(linear.merged(use).detach().norm()) for use in range(linear.uses)]
+                for path, linear in layer.named_modules()
+                if isinstance(linear, Linear)
+            }
+        )
+        last = {id(layer.mixer.last), id(layer.feed_forward.last)}
+        ends = {path for path, module in layer.named_modules() if id(module) in last}
+    assert len(ends) == 2
+    for path, few in sizes[0].items():
+        factor = 2 if path in ends else 1  # the root of 8 layers over 2
+        assert few == pytest.approx([factor * size for size in sizes[1][path]], rel=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [None, 3])
@@ -239,6 +264,10 @@ class Mean(Mixer):
     def __init__(self, d_model, linear):
         super().__init__()
         self.d_model, self.value = d_model, linear("value", d_model, d_model)
+
+    @property
+    def last(self):
+        return self.value
 
     def forward(self, x, use, mask):
         seen = mask.attention[:, 0].to(x.dtype).expand(x.shape[0], x.shape[1], -1)

@@ -40,6 +40,24 @@ def built(dtype: torch.dtype = torch.float64, **changes: Any) -> Encoder:
     return encoder.requires_grad_(False)
 
 
+def variation(frames: torch.Tensor) -> float:
+    """The part of the energy of frames (T, D) that is not that of their mean over time."""
+    return float(frames.var(0, correction=0).sum() / frames.square().mean(0).sum())
+
+
+@pytest.mark.parametrize("uses", [1, 9])
+def test_at_the_start_the_deepest_frames_still_tell_what_was_heard(uses: int) -> None:
+    torch.manual_seed(0)
+    spec = EncoderSpec(d_model=64, num_layers=18, uses=uses, mixer=AttentionSpec(num_heads=2))
+    encoder = spec.build().requires_grad_(False)
+    features = torch.randn(1, 400, 80)
+    heard = encoder.subsampling(features)[0]
+    assert 0.5 < float(heard.square().mean()) < 2
+    deepest: list[torch.Tensor] = []
+    encoder(features, torch.tensor([400]), after=deepest.append)
+    assert variation(deepest[-1][0]) > 0.25 * variation(heard)
+
+
 def changes(encoder: Encoder, frames: int, **settings: Any) -> torch.Tensor:
     """(feature frames, encoder frames) bool: which output moves when one feature frame does."""
     x = torch.randn(1, 4 * frames, 5, dtype=torch.float64)

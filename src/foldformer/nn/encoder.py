@@ -186,6 +186,11 @@ class EncoderSpec(Spec):
     def build(self) -> Encoder:
         """The module, initialised.
 
+        The maps that the branches end with start 1 / sqrt(2 L) times as large as others (Radford et
+        al., "Language models are unsupervised multitask learners", 2.3). All 2 L branches together
+        then add to the frames about what the subsampling made of the speech; at full size what they
+        add, which at the start hardly depends on the speech, would drown it.
+
         Raises:
             SpecError: parts that do not fit together.
         """
@@ -201,6 +206,8 @@ class EncoderSpec(Spec):
         linear = partial(self._linear, index, uses, asked)
         mixer = self.mixer.build(self.d_model, linear)
         feed_forward = self.feed_forward.build(self.d_model, linear)
+        for branch in (mixer, feed_forward):
+            branch.last.scale((2 * self.num_layers) ** -0.5)
         return Layer(self.d_model, uses, mixer, feed_forward)
 
     def _linear(

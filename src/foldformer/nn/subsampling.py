@@ -32,6 +32,11 @@ class Subsampling(nn.Module):
         self.deviation: Tensor
         self.first = nn.Conv1d(num_mels, channels, kernel_size=kernel, stride=2)
         self.second = nn.Conv1d(channels, d_model, kernel_size=kernel, stride=2)
+        for convolution in (self.first, self.second):
+            # Numbers of the size of the features all the way (He et al., arXiv:1502.01852, eq. 10).
+            nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
+            assert convolution.bias is not None
+            nn.init.zeros_(convolution.bias)
 
     @torch.no_grad()
     def set_statistics(self, mean: Tensor, deviation: float) -> None:

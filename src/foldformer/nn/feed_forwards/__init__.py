@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from foldformer.nn.linears import LinearFactory
+from foldformer.nn.linears import Linear, LinearFactory
 from foldformer.spec import Spec
 
 
 class FeedForward(nn.Module, ABC):
     """Transforms each frame by itself; owns one set of weights for K uses."""
+
+    @property
+    @abstractmethod
+    def last(self) -> Linear:
+        """The map that its output comes from; see `EncoderSpec.build` for how it starts."""
 
     @abstractmethod
     def forward(self, x: Tensor, use: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from foldformer.errors import SpecError
 from foldformer.nn.feed_forwards import FeedForward, FeedForwardSpec
-from foldformer.nn.linears import LinearFactory, prepared
+from foldformer.nn.linears import Linear, LinearFactory, prepared
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -29,6 +29,11 @@ class DenseFeedForward(FeedForward):
         self.contract = linear("contract", d_ff, d_model)
         self.activation = activation
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def last(self) -> Linear:
+        """See FeedForward."""
+        return self.contract
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See FeedForward."""

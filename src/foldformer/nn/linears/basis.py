@@ -42,6 +42,11 @@ class BasisLinear(FactoredLinear):
         """See FactoredLinear."""
         return self.basis, self.coefficients[use]
 
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        self.coefficients.mul_(factor)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BasisSpec(LinearSpec):

@@ -28,6 +28,11 @@ class DenseLinear(Linear):
         """See Linear."""
         return self.weight[use]
 
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        self.weight.mul_(factor)
+
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear."""
         return F.linear(x, self.merged(use).t(), None if self.bias is None else self.bias[use])

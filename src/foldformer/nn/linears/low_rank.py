@@ -50,6 +50,11 @@ class LowRankLinear(FactoredLinear):
         own = self._own(use)
         return self.down[:, own], self.up[own]
 
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        self.up.mul_(factor)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LowRankSpec(LinearSpec):

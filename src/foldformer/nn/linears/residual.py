@@ -80,6 +80,13 @@ class ResidualLinear(Linear):
         """weight + down_k @ up_k + diagonal_k, (in, out)."""
         return _merged([self], use)[0]
 
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        for part in (self.weight, self.up, self.diagonal):
+            if part is not None:
+                part.mul_(factor)
+
     @classmethod
     def prepare(cls, linears: Sequence[Linear], use: int, x: Tensor) -> list[Map]:
         """See Linear. The matrices that are to be merged are merged here."""

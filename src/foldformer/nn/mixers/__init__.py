@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from foldformer.nn.linears import LinearFactory
+from foldformer.nn.linears import Linear, LinearFactory
 from foldformer.nn.mask import Mask
 from foldformer.spec import Spec
 
@@ -15,6 +15,11 @@ State = tuple[Tensor, ...]
 
 class Mixer(nn.Module, ABC):
     """Mixes frames; owns one set of weights for K uses, and keeps nothing between calls."""
+
+    @property
+    @abstractmethod
+    def last(self) -> Linear:
+        """The map that its output comes from; see `EncoderSpec.build` for how it starts."""
 
     @abstractmethod
     def forward(self, x: Tensor, use: int, mask: Mask) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.errors import SpecError
-from foldformer.nn.linears import LinearFactory, Map, prepared
+from foldformer.nn.linears import Linear, LinearFactory, Map, prepared
 from foldformer.nn.mask import Mask
 from foldformer.nn.mixers import Mixer, MixerSpec, State
 
@@ -31,6 +31,11 @@ class Attention(Mixer):
         self.key = linear("key", d_model, d_model)
         self.value = linear("value", d_model, d_model)
         self.output = linear("output", d_model, d_model)
+
+    @property
+    def last(self) -> Linear:
+        """See Mixer."""
+        return self.output
 
     def forward(self, x: Tensor, use: int, mask: Mask) -> Tensor:
         """See Mixer."""
