@@ -42,6 +42,52 @@ def test_loading_leaves_little_behind(exported: Exported, script: Script) -> Non
     assert found["quick"][2] is False
 
 
+FIRST = """
+import json
+import sherpa_onnx
+
+calls = []
+decode = sherpa_onnx.OnlineRecognizer.decode_stream
+sherpa_onnx.OnlineRecognizer.decode_stream = lambda self, s: (calls.append(1), decode(self, s))
+import foldformer.deploy
+recognizer = foldformer.deploy.load(sys.argv[1])
+print(json.dumps([len(calls), recognizer.stream().finish().tokens]))
+"""
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+def test_no_chunk_of_a_user_is_the_first(exported: Exported, script: Script, head: str) -> None:
+    calls, tokens = script(FIRST, exported(head, True))
+    assert calls >= 1
+    assert tokens == []
+
+
+RESTING = """
+import ctypes, json
+from foldformer.deploy.memory import Loading, after_call
+from foldformer.measure.process import held
+
+memory = sys.argv[1]
+Loading(memory).end()
+rest = after_call(memory)
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+before = held().rss
+blocks = [libc.malloc(100_000) for _ in range(200)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+for block in blocks[:-1]:  # the last one keeps the others from the end of the heap
+    libc.free(block)
+rest()
+print(json.dumps(held().rss - before))
+"""
+
+
+def test_what_is_kept_between_chunks(script: Script) -> None:
+    assert script(RESTING, "small") < 2e6
+    assert script(RESTING, "quick") > 18e6
+
+
 PLAIN = """
 import json
 from array import array

@@ -8,13 +8,14 @@ Linux with glibc alone: elsewhere nothing is done.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 Memory = Literal["quick", "small", "system"]
 """quick: what loading took goes back, and the buffers of a chunk stay for the next one. small: they
-go back too, after each chunk; states and buffers of more than 64 kB then cost a page fault for
-each 4 kB of them in each chunk. system: nothing is touched."""
+go back too, after each chunk, and cost a page fault for each 4 kB of them in the next one. system:
+nothing is touched."""
 
 # Of glibc's malloc.h and Linux' mman.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -46,20 +47,30 @@ class Loading:
             memory: what is to be kept.
             libraries: whether pages of their files are given back too.
         """
-        self._kept = memory
         self._returning = give_back(memory)
         self._before = set(_unwritten()) if self._returning and libraries else set()
 
     def end(self) -> None:
-        """The export is loaded: give back what that took, and choose what is kept from now on."""
+        """The export is loaded, and has best run once: give back what only that took."""
         if not self._returning:
             return
         # Of files that were mapped before too: a library that another thread loads just now might
         # still write into its pages.
         _forget(span for span in _unwritten() if span in self._before)
         ctypes.CDLL(None).malloc_trim(0)
-        if self._kept == "quick":
-            _mallopt(_LARGE)
+        # Also for `small`: blocks that go back one by one, as soon as they are free, would be
+        # fetched anew many times in a chunk.
+        _mallopt(_LARGE)
+
+
+def after_call(memory: Memory) -> Callable[[], object]:
+    """What to do after each chunk of a stream, or recording: give back its buffers, if `small`."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if memory == "small" else None
+    return _nothing if trim is None else partial(trim, 0)
+
+
+def _nothing() -> None:
+    """Where buffers stay, or the system does as it likes."""
 
 
 def _mallopt(threshold: int) -> bool:

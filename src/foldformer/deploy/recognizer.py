@@ -11,7 +11,7 @@ from foldformer.decode.transcript import Segment, Transcript, later
 from foldformer.deploy.check import check_export
 from foldformer.deploy.folder import ExportSpec
 from foldformer.deploy.hotwords import Hotwords
-from foldformer.deploy.memory import Memory
+from foldformer.deploy.memory import Memory, after_call
 from foldformer.deploy.runtime import Decoding, open_runtime, refusals
 from foldformer.deploy.stream import ExportStream, segments_of
 from foldformer.errors import SpecError
@@ -89,6 +89,7 @@ class ExportRecognizer:
         self.tokens: Tokens
         self.spec, self.tokens = check_export(folder)
         self._folder = folder
+        self._after_call = after_call(decoding.memory)
         self._endpoints = decoding.endpoint is not None
         self._runtime = open_runtime(folder, self.spec, self.tokens, decoding)
         # The runtime shows the first "▁" of a symbol as a space.
@@ -168,7 +169,13 @@ class ExportRecognizer:
                 "stream: this export hears whole recordings; make one for streams with "
                 "foldformer export --streaming"
             )
-        return ExportStream(self._folder, self._runtime, self.spec.stream.chunk, self._transcript)
+        return ExportStream(
+            self._folder,
+            self._runtime,
+            self.spec.stream.chunk,
+            self._transcript,
+            self._after_call,
+        )
 
     def _heard(self, samples: "Samples") -> Transcript:
         """The transcript of samples (N,) at 16 kHz."""
@@ -180,6 +187,7 @@ class ExportRecognizer:
         heard.accept_waveform(SAMPLING_RATE, samples)
         with refusals(self._folder):
             self._runtime.decode_stream(heard)
+        self._after_call()
         return self._transcript(heard.result, 0.0, math.inf)
 
     def _transcript(self, result: Any, start: float, end: float) -> Transcript:

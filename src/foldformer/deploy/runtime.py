@@ -1,9 +1,7 @@
 """Exports in sherpa-onnx: the one place that imports it."""
 
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 from foldformer.data.durations import LONGEST
 from foldformer.data.tokens import Tokens
+from foldformer.deploy.first_chunk import hear_first_chunk
 from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
 from foldformer.deploy.hotwords import Hotwords
 from foldformer.deploy.memory import Loading, Memory, give_back
@@ -129,19 +128,29 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
         try_apart(folder, how)
     make = getattr(getattr(sherpa_onnx, how.kind), how.maker)
     loading = Loading(decoding.memory)
-    with tempfile.TemporaryDirectory() as beside:
-        hotwords: dict[str, Any] = {}
-        if decoding.hotwords is not None:
-            hotwords = {
-                "hotwords_file": str(decoding.hotwords.write(Path(beside), tokens)),
-                "hotwords_score": decoding.hotwords.score,
-                "modeling_unit": "bpe",
-                "bpe_vocab": str(find_vocabulary(folder, tokens)),
-            }
-        with refusals(folder):
-            runtime = make(**how.options, **hotwords)
+    with _hotwords(folder, tokens, decoding.hotwords) as hotwords, refusals(folder):
+        runtime = make(**how.options, **hotwords)
+        if spec.stream is not None:
+            hear_first_chunk(runtime, spec.stream.chunk)
     loading.end()
     return runtime
+
+
+@contextmanager
+def _hotwords(folder: Path, tokens: Tokens, hotwords: Hotwords | None) -> Iterator[dict[str, Any]]:
+    """The runtime's options for phrases, whose file is there for as long as it loads."""
+    if hotwords is None:
+        yield {}
+        return
+    import tempfile  # 0.7 MB that few streams need
+
+    with tempfile.TemporaryDirectory() as beside:
+        yield {
+            "hotwords_file": str(hotwords.write(Path(beside), tokens)),
+            "hotwords_score": hotwords.score,
+            "modeling_unit": "bpe",
+            "bpe_vocab": str(find_vocabulary(folder, tokens)),
+        }
 
 
 _TRIAL = """
@@ -158,6 +167,8 @@ def try_apart(folder: Path, how: Opening) -> None:
     Raises:
         InputError: it cannot be opened.
     """
+    import subprocess  # 0.5 MB that exports with checksums do not need
+
     words = json.dumps([how.kind, how.maker, how.options])
     ran = subprocess.run(
         [sys.executable, "-c", _TRIAL, words], capture_output=True, text=True, errors="replace"

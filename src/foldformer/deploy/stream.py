@@ -27,6 +27,7 @@ class ExportStream:
         runtime: Any,
         chunk: int,
         transcript: Callable[[Any, float, float], Transcript],
+        after_call: Callable[[], object],
     ) -> None:
         """Begin a stream.
 
@@ -36,11 +37,13 @@ class ExportStream:
             chunk: encoder frames (40 ms) it hears at a time.
             transcript: from the runtime's result, the seconds at which its times begin, and those
                 at which what it was given ends.
+            after_call: done when chunks have been heard.
         """
         self._folder = folder
         self._runtime = runtime
         self._chunk = chunk
         self._transcript = transcript
+        self._after_call = after_call
         self._stream = runtime.create_stream()
         self._given = Given()
         self._num_samples = 0
@@ -105,9 +108,13 @@ class ExportStream:
             self._stream.input_finished()
         else:
             self._num_samples += len(samples)
+        heard = False
         with refusals(self._folder):
             while self._runtime.is_ready(self._stream):
                 self._runtime.decode_stream(self._stream)
+                heard = True
+        if heard:
+            self._after_call()
 
 
 def segments_of(stream: ExportStream, blocks: "Iterable[tuple[Sound, int]]") -> Iterator[Segment]:

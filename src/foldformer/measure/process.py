@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from foldformer.deploy.memory import Loading, Memory, give_back
+from foldformer.deploy.first_chunk import hear_first_chunk
+from foldformer.deploy.memory import Loading, Memory, after_call, give_back
 
 SAMPLES = 250
 """Looks at the memory at most, beside those before and after."""
@@ -165,8 +166,12 @@ def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
     def load() -> Calls:
         loading = Loading(task.memory)
         recognizer = getattr(getattr(sherpa_onnx, task.kind), task.maker)(**task.options)
+        if task.chunk:
+            hear_first_chunk(recognizer, task.chunk)
         loading.end()
         return _chunks(recognizer) if task.chunk else _utterances(recognizer)
+
+    rest = after_call(task.memory)
 
     def _chunks(recognizer: Any) -> Calls:
         stream = recognizer.create_stream()
@@ -183,6 +188,7 @@ def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
         len(recognizer.get_result_all(stream).tokens)  # `get_result` loses 73 bytes each time
         if recognizer.is_endpoint(stream):
             recognizer.reset(stream)
+        rest()
 
     def _utterances(recognizer: Any) -> Calls:
         with open(task.samples, "rb") as file:
@@ -195,6 +201,8 @@ def _sherpa(task: Task) -> tuple[str, Callable[[], Calls]]:
         stream = recognizer.create_stream()
         stream.accept_waveform(_RATE, samples)
         recognizer.decode_stream(stream)
+        del stream
+        rest()
 
     return sherpa_onnx.onnxruntime_version, load
 
@@ -213,8 +221,12 @@ def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
         # Pages of libraries are left alone here: this is compared with an empty session.
         loading = Loading(task.memory, libraries=False)
         session = onnxruntime.InferenceSession(task.encoder, options, providers=providers)
+        if task.chunk:
+            next(_chunks(session))[1]()
         loading.end()
         return _chunks(session) if task.chunk else _utterances(session)
+
+    rest = after_call(task.memory)
 
     def _chunks(session: Any) -> Calls:
         inputs = session.get_inputs()
@@ -230,6 +242,7 @@ def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
 
         def hear(features: Any) -> None:
             state[:] = session.run(None, dict(zip(names, [features, *state], strict=True)))[1:]
+            rest()
 
         for numbers in _read(task.features, frames * 80):
             features = np.frombuffer(numbers, np.float32).reshape(1, frames, 80)
@@ -243,7 +256,11 @@ def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
                 numbers = np.frombuffer(file.read(_SAMPLE_BYTES * 80 * frames), np.float32)
                 given = [numbers.reshape(1, frames, 80), np.array([frames])]
                 feed = dict(zip(names, given, strict=True))
-                yield frames / 100, partial(session.run, None, feed)
+                yield frames / 100, partial(_write, session, feed)
+
+    def _write(session: Any, feed: Any) -> None:
+        session.run(None, feed)
+        rest()
 
     return onnxruntime.__version__, load
 
