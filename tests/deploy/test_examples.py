@@ -43,7 +43,7 @@ def test_weights_of_a_file_and_their_readers(
     page = (ROOT / "docs" / "how-to" / "memory.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "exports").mkdir()
-    (tmp_path / "exports" / "shared").symlink_to(exported("ctc", True))
+    (tmp_path / "exports" / "shared").symlink_to(exported("transducer", True))
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "docs/how-to/memory.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()

@@ -37,11 +37,17 @@ def test_chunks_are_those_of_the_encoder(model: Model, left_context: int) -> Non
     assert int(tensors[-1].max()) == left_context  # it stops counting
 
 
+def in_float64(layout: StateLayout, batch: int) -> list[Tensor]:
+    return [t.double() if t.is_floating_point() else t for t in layout.zeros(batch)]
+
+
 @torch.inference_mode()
 def test_streams_are_joined_along_the_axes_that_the_runtime_joins(model: Model) -> None:
-    part = StreamingEncoder(model, "ctc", 4, 10)
-    together, alone = part.layout.zeros(2), [part.layout.zeros(1) for _ in range(2)]
+    # In float64: products of two streams are rounded in another way than those of one.
+    part = StreamingEncoder(model.double(), "ctc", 4, 10)
+    together, alone = in_float64(part.layout, 2), [in_float64(part.layout, 1) for _ in range(2)]
     for x in chunks(model, 2):
+        x = x.double()
         y, *together = part(x, *together)
         for stream in range(2):
             z, *alone[stream] = part(x[stream : stream + 1], *alone[stream])
