@@ -327,7 +327,7 @@ def cheaper(folder: Path, name: str, kind: str, accumulate: int) -> TrainConfig:
         accumulate=accumulate,
         precision=CHEAPER[kind],
         activation_checkpointing=accumulate == 2,
-        steps=6,
+        steps=9,
         learning_rate=0.0,
         betas=[0.0, 0.0],
         clip=0.0,

@@ -1,5 +1,6 @@
 """The encoder's state in the runtime's tensors."""
 
+import copy
 from dataclasses import dataclass
 
 import pytest
@@ -44,7 +45,7 @@ def in_float64(layout: StateLayout, batch: int) -> list[Tensor]:
 @torch.inference_mode()
 def test_streams_are_joined_along_the_axes_that_the_runtime_joins(model: Model) -> None:
     # In float64: products of two streams are rounded in another way than those of one.
-    part = StreamingEncoder(model.double(), "ctc", 4, 10)
+    part = StreamingEncoder(copy.deepcopy(model).double(), "ctc", 4, 10)
     together, alone = in_float64(part.layout, 2), [in_float64(part.layout, 1) for _ in range(2)]
     for x in chunks(model, 2):
         x = x.double()
