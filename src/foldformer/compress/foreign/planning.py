@@ -103,10 +103,9 @@ def make(
 ) -> tuple[Made, dict[str, float]]:
     """The best plan within a budget; its layers are counted through all lists.
 
-    What sharing loses is foreseen from what it was calibrated with, and is more on other data: a
-    shared weight does something where it was never fitted, and a low rank nothing. So the best
-    plan is tried against the best that share alone and factor alone, on batches kept apart, and the
-    one that loses least is taken.
+    On pretrained models the plan that is foreseen to lose least can lose more on other data than
+    one that shares alone or factors alone. So the best of each is tried, on batches kept apart, and
+    the one that loses least there is taken.
 
     Args:
         seen: the model.
