@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from _parts import PARTS
 from foldformer.checkpoint import load_model
 from foldformer.compress.calibration import calibrate
 from foldformer.compress.filling import filled
@@ -34,17 +35,6 @@ from foldformer.data.cuts import read_cuts
 from foldformer.model import Model
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.presets import preset
-
-PARTS: list[tuple[str, Start, bool, int, bool, bool]] = [
-    ("average + SVD", "average", False, 1, False, False),
-    ("+ whitening", "average", True, 1, False, False),
-    ("+ alternating fit", "fit", True, 1, False, False),
-    ("+ alignment", "fit", True, 1, False, True),
-    ("one rank less", "fit", True, 0, False, True),
-    ("and a diagonal", "fit", True, 0, True, True),
-]
-"""Name; where the shared weight comes from; whether moments are used; ranks more than asked for;
-whether there is a diagonal; whether layers are aligned."""
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from _parts import PARTS
 from foldformer.compress.foreign import ForeignPlan, align, calibrate, find_stack, fold, planning
 from foldformer.compress.foreign.importance import said
 from foldformer.compress.foreign.originals import batches_of, lists_of, load_original, widest
@@ -32,17 +33,6 @@ from foldformer.compress.plan import Plan
 from foldformer.compress.planning.made import ALONE
 from foldformer.compress.planning.planner import Planner
 from foldformer.nn.linears.residual import ResidualSpec
-
-PARTS: list[tuple[str, Start, bool, int, bool, bool]] = [
-    ("average + SVD", "average", False, 1, False, False),
-    ("+ whitening", "average", True, 1, False, False),
-    ("+ alternating fit", "fit", True, 1, False, False),
-    ("+ alignment", "fit", True, 1, False, True),
-    ("one rank less", "fit", True, 0, False, True),
-    ("and a diagonal", "fit", True, 0, True, True),
-]
-"""Name; where the shared weight comes from; whether moments are used; ranks more than asked for;
-whether there is a diagonal; whether layers are aligned."""
 
 Batches = Sequence[dict[str, Tensor]]
 

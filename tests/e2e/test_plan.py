@@ -75,7 +75,7 @@ def test_a_plan_is_printed_and_written(dense: Path, call: Call, tmp_path: Path) 
     assert said is not None
 
     model, _ = load_model(dense)
-    plan = read_plan(file, model)
+    plan = read_plan(PlanFile, file, model)
     assert plan.made is not None
     assert plan.made.bytes <= plan.made.budget == 500_000
     assert float(said[1]) == pytest.approx(plan.made.bytes / 1e6, abs=6e-4)
@@ -95,7 +95,7 @@ def test_the_file_is_what_the_plan_says(dense: Path, call: Call, tmp_path: Path)
         file = tmp_path / f"{precision}.yaml"
         options = ("--weights", budget, "--precision", precision, "--order", "any")
         assert call("plan", dense, *options, "-o", file)[0] == 0
-        plan = read_plan(file, model)
+        plan = read_plan(PlanFile, file, model)
         assert plan.made is not None
         folded = fold(model, plan.plan)
         if precision == "fp32":
@@ -152,18 +152,18 @@ def test_a_plan_of_another_model_is_refused(dense: Path, call: Call, tmp_path: P
     with torch.no_grad():
         model.encoder.norm.weight[0] += 1e-3
     with pytest.raises(InputError, match="was made for another model, or for other weights"):
-        read_plan(file, model)
+        read_plan(PlanFile, file, model)
     said = yaml.safe_load(file.read_text())
     del said["made"]
     file.write_text(yaml.safe_dump(said))
-    assert read_plan(file, model).made is None
+    assert read_plan(PlanFile, file, model).made is None
 
 
 def test_a_plan_goes_into_compress(dense: Path, call: Call, tmp_path: Path) -> None:
     file, small = tmp_path / "plan.yaml", tmp_path / "small"
     assert call("plan", dense, "--weights", "500kB", "-o", file)[0] == 0
     model, _ = load_model(dense)
-    made = read_plan(file, model).made
+    made = read_plan(PlanFile, file, model).made
     assert made is not None
     code, _, err = call("compress", dense, "--plan", file, "--output", small)
     assert (code, err) == (0, "")

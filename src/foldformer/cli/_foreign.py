@@ -197,14 +197,15 @@ def _plan(args: argparse.Namespace, model: "nn.Module", lists: Sequence[str]) ->
     """The plan that the arguments stand for; it fits the model."""
     from foldformer.cli._plan_arguments import uniform_plan
     from foldformer.compress.foreign.plan import ForeignPlan, matched
-    from foldformer.compress.foreign.planning import read_plan_file
+    from foldformer.compress.foreign.planning import ForeignPlanFile
     from foldformer.compress.foreign.stacks import find_stack
+    from foldformer.compress.planning.file import read_plan
 
     if args.plan is not None:
         for option in ("uses", "rank", "order", "layers"):
             if getattr(args, option):
                 raise SpecError(f"--{option}: stands in the plan; give --plan or --uses")
-        plan = read_plan_file(args.plan, model).plan
+        plan = read_plan(ForeignPlanFile, args.plan, model).plan
         try:
             matched(model, plan)
         except SpecError as error:

@@ -50,13 +50,13 @@ def plan_of(args: argparse.Namespace, model: "Model") -> "Plan":
 
 
 def _plan(args: argparse.Namespace, model: "Model") -> "Plan":
-    from foldformer.compress.planning.file import read_plan
+    from foldformer.compress.planning.file import PlanFile, read_plan
 
     if args.plan is not None:
         for name in ("uses", "rank", "order"):
             if getattr(args, name) is not None:
                 raise SpecError(f"--{name}: stands in the plan; give --plan or --uses")
-        return read_plan(args.plan, model).plan
+        return read_plan(PlanFile, args.plan, model).plan
     return uniform_plan(args, model.spec.encoder.num_layers, str(args.model))
 
 

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,13 +16,12 @@ from foldformer.compress.foreign.importance import importance, said
 from foldformer.compress.foreign.plan import ForeignPlan
 from foldformer.compress.foreign.stacks import find_stack, matrix
 from foldformer.compress.plan import Plan
-from foldformer.compress.planning.file import MadeSpec, fingerprint
+from foldformer.compress.planning.file import MadeFile, MadeSpec, fingerprint
 from foldformer.compress.planning.made import ALONE, Made, best_of
 from foldformer.compress.planning.planner import Chosen, Orders, Planner, candidates
 from foldformer.compress.planning.stack import Stack
 from foldformer.compress.planning.tables import Tables, tables
-from foldformer.errors import InputError, SpecError
-from foldformer.spec import from_dict, read_yaml
+from foldformer.errors import SpecError
 
 Stacks = Mapping[str, Stack]
 """{list of layers: its matrices}, in the order in which a plan counts their layers."""
@@ -203,11 +201,8 @@ def other_bytes(model: nn.Module, stacks: Stacks) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignPlanFile(ForeignPlan):
-    """A plan as it stands in a file; one that is written by hand says nothing of its making."""
-
-    made: MadeSpec | None = None
-    """What it was made from."""
+class ForeignPlanFile(MadeFile, ForeignPlan):
+    """The file of a plan for a foreign model."""
 
     @property
     def plan(self) -> ForeignPlan:
@@ -228,24 +223,6 @@ def plan_file(model: nn.Module, made: Made, stacks: Stacks, calibrated: bool) ->
             calibrated=calibrated,
         ),
     )
-
-
-def read_plan_file(path: Path, model: nn.Module) -> ForeignPlanFile:
-    """The plan of a file.
-
-    Raises:
-        InputError: the file is missing or damaged, or the plan was made for another model.
-    """
-    try:
-        found = from_dict(ForeignPlanFile, read_yaml(path))
-    except SpecError as error:
-        raise InputError(f"{path}: {error}") from None
-    if found.made is not None and found.made.model != fingerprint(model):
-        raise InputError(
-            f"{path}: was made for another model, or for other weights; plan this one with "
-            "foldformer plan, or take `made` out of the file to fold it all the same"
-        )
-    return found
 
 
 def stack_of(

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import nn
 
@@ -31,11 +31,16 @@ class MadeSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanFile(Plan):
+class MadeFile(Spec):
     """A plan as it stands in a file; one that is written by hand says nothing of its making."""
 
     made: MadeSpec | None = None
     """What it was made from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFile(MadeFile, Plan):
+    """The file of a plan for a model of our own."""
 
     @property
     def plan(self) -> Plan:
@@ -43,10 +48,14 @@ class PlanFile(Plan):
         return Plan(uses=self.uses, order=self.order, linear=self.linear, linears=self.linears)
 
 
-def read_plan(path: Path, model: nn.Module) -> PlanFile:
+F = TypeVar("F", bound=MadeFile)
+
+
+def read_plan(kind: type[F], path: Path, model: nn.Module) -> F:
     """The plan of a file.
 
     Args:
+        kind: of file: for our own models, or for others.
         path: YAML, as `foldformer plan` or somebody has written it.
         model: what is to be folded.
 
@@ -54,7 +63,7 @@ def read_plan(path: Path, model: nn.Module) -> PlanFile:
         InputError: the file is missing or damaged, or the plan was made for another model.
     """
     try:
-        found = from_dict(PlanFile, read_yaml(path))
+        found = from_dict(kind, read_yaml(path))
     except SpecError as error:
         raise InputError(f"{path}: {error}") from None
     if found.made is not None and found.made.model != fingerprint(model):
