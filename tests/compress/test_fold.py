@@ -293,5 +293,8 @@ def test_a_kind_that_nothing_is_known_of() -> None:
         def merged(self, use: int) -> Tensor:
             return torch.eye(4)
 
+        def scale(self, factor: float) -> None:
+            """There is nothing to scale."""
+
     with pytest.raises(SpecError, match="linear: nothing can be folded into a Other"):
         filled(Other(4, 4, 2), Trained(torch.randn(2, 4, 4)), "fit")

@@ -161,6 +161,10 @@ class _Listening(Linear):
         """See Linear."""
         return self.linear.merged(use)
 
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        self.linear.scale(factor)
+
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear."""
         self.sums.add(self.keys[use], x)

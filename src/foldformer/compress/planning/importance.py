@@ -92,6 +92,10 @@ class _Erring(Linear):
         """See Linear; without the error."""
         return self.linear.merged(use)
 
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        self.linear.scale(factor)
+
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear."""
         y: Tensor = self.linear(x, use)

@@ -2,6 +2,7 @@
 
 from itertools import accumulate
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,6 +39,13 @@ class ChainedResidual(Linear):
         if self.diagonal is None:
             return matrix
         return matrix.diagonal_scatter(matrix.diagonal() + self.diagonal[use])
+
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """See Linear."""
+        for part in (self.weight, self.up, self.diagonal):
+            if part is not None:
+                part.mul_(factor)
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear."""

@@ -31,12 +31,9 @@ class Linear(nn.Module, ABC):
     def merged(self, use: int) -> Tensor:
         """The one matrix (in, out) that use `use` applies: y = x @ merged(use) + bias."""
 
+    @abstractmethod
     def scale(self, factor: float) -> None:
-        """Multiply the matrices of all uses, in place; biases stay as they are.
-
-        Every kind has it. Only what stands around a trained map, and is never initialised, has not.
-        """
-        raise NotImplementedError(f"{type(self).__name__}: no map of a kind, not to be initialised")
+        """Multiply the matrices of all uses, in place; biases stay as they are."""
 
     @classmethod
     def prepare(cls, linears: "Sequence[Linear]", use: int, x: Tensor) -> list[Map]:
