@@ -62,7 +62,7 @@ class Training:
 def _held(measured: profile, before: int) -> tuple[int, int]:
     """Bytes at the end, and the most at any moment, of `before` and what was taken and freed."""
     held = most = before
-    events = measured.profiler.kineto_results.events()  # type: ignore[union-attr] # not None now
+    events = measured.profiler.kineto_results.events()
     changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
     for _, change in sorted(changes):
         held += change

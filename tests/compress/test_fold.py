@@ -115,7 +115,7 @@ def test_groups_of_several_sizes_and_matrices_of_several_kinds(order: Any) -> No
     folded = fold(model, plan)
     assert_same(folded, model, 1e-5)
     assert folded.spec.encoder.uses == (1, 3, 2)
-    assert folded.spec.encoder.depth.order == order  # type: ignore[attr-defined]
+    assert folded.spec.encoder.depth.order == order
 
 
 def test_a_folded_model_is_that_of_its_spec(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_the_starts_of_the_paper() -> None:
     queries = [layer.mixer.query.weight for layer in model.encoder.depth.layers]
     plan = Plan(uses=(3, 3), order="cycle", linear=ResidualSpec(rank=0, diagonal=False))
     for start, sources in (("stepwise", (0, 5)), ("lower", (0, 1))):
-        folded = fold(model, plan, start=start, align=False)  # type: ignore[arg-type]
+        folded = fold(model, plan, start=start, align=False)
         for group, source in enumerate(sources):
             shared = folded.encoder.depth.layers[group].mixer.query.weight
             torch.testing.assert_close(shared, queries[source])

@@ -67,7 +67,7 @@ def test_the_thread_itself_may_be_the_one_that_ends_it() -> None:
         yield 0
         while not holder:
             yield 1
-        holder[0].close()  # type: ignore[attr-defined]
+        holder[0].close()
         closed.set()
         yield 2
 

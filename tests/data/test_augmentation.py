@@ -16,7 +16,7 @@ from foldformer.errors import SpecError
 def plain(**settings: object) -> AugmentationSpec:
     """An augmentation that does nothing but what `settings` say."""
     off = {"speed": (1.0,), "gain_db": 0.0, "noise_probability": 0.0, "masks": None}
-    return AugmentationSpec(**(off | settings))  # type: ignore[arg-type]
+    return AugmentationSpec(**(off | settings))
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -89,7 +89,7 @@ def test_a_generator_depends_on_seed_epoch_and_cut() -> None:
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError, match=next(iter(wrong))):
-        AugmentationSpec(**wrong)  # type: ignore[arg-type]
+        AugmentationSpec(**wrong)
 
 
 def test_rooms_and_telephones_are_heard_as_often_as_asked_and_always_the_same(

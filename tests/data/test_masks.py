@@ -69,4 +69,4 @@ def test_masks_are_those_of_lhotse(spec: MaskSpec, frames: int, seed: int) -> No
 )
 def test_impossible_masks_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError, match=next(iter(wrong))):
-        MaskSpec(**wrong)  # type: ignore[arg-type]
+        MaskSpec(**wrong)

@@ -70,4 +70,4 @@ def test_a_recorded_room_sounds_as_in_lhotse(tmp_path: Path) -> None:
 )
 def test_impossible_rooms_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError, match=next(iter(wrong))):
-        ReverberationSpec(**wrong)  # type: ignore[arg-type]
+        ReverberationSpec(**wrong)

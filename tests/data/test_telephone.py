@@ -59,4 +59,4 @@ def test_any_length_comes_back(codec: Codec, length: int) -> None:
 @pytest.mark.parametrize("wrong", [{"probability": -0.1}, {"codecs": ()}])
 def test_impossible_lines_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError, match=next(iter(wrong))):
-        TelephoneSpec(**wrong)  # type: ignore[arg-type]
+        TelephoneSpec(**wrong)

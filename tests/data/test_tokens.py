@@ -16,7 +16,7 @@ TEXTS = [
     "È già mezzanotte, perché no?",
     "El niño comió piñas; ¿cuántas?",
     "Die Straße über den Fluß.",
-    "Το σπίτι μας",  # noqa: RUF001
+    "Το σπίτι μας",  # noqa: RUF001 - Greek that looks like Latin is meant
 ]
 ALPHABET = sorted({c for text in TEXTS for c in normalise(text)})
 known_texts = st.text(st.sampled_from(ALPHABET), max_size=40)
@@ -103,7 +103,7 @@ def test_tokens_without_a_model_replace_tokens_with_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["unigram", "bpe"])
 def test_training_twice_gives_the_same_pieces(model: str) -> None:
-    spec = TokensSpec(kind="sentencepiece", model=model, vocab_size=80)  # type: ignore[arg-type]
+    spec = TokensSpec(kind="sentencepiece", model=model, vocab_size=80)
     assert spec.build(TEXTS).symbols == spec.build(iter(TEXTS)).symbols
     assert spec.build(TEXTS).vocab_size == 80
 

@@ -24,14 +24,14 @@ def test_head_and_beam_decide(
 ) -> None:
     search = choose_search(talkative, head, beam)
     assert type(search) is expected
-    assert search.head is talkative.heads[head or "ctc"]  # type: ignore[attr-defined]
+    assert search.head is talkative.heads[head or "ctc"]
     assert getattr(search, "beam_size", 1) == beam
 
 
 @pytest.mark.parametrize("head", ["ctc", "transducer"])
 def test_as_many_hypotheses_as_asked_for(talkative: Model, head: str) -> None:
     search = choose_search(talkative, head, beam=4, num_best=3)
-    assert search.num_best == 3  # type: ignore[attr-defined]
+    assert search.num_best == 3
 
 
 @pytest.mark.parametrize(("beam", "num_best"), [(0, 1), (-1, 1), (1, 0), (2, 3)])

@@ -274,4 +274,4 @@ def test_wrong_arguments(change: dict[str, Tensor | int], message: str) -> None:
         "target_lengths": torch.tensor([2, 1]),
     }
     with pytest.raises(ValueError, match=message):
-        transducer_loss(**(arguments | change))  # type: ignore[arg-type]
+        transducer_loss(**(arguments | change))

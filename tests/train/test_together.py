@@ -71,7 +71,7 @@ def warnings_of(logger: str) -> Iterator[list[str]]:
     """What a logger warns of."""
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: said.append(record.getMessage())
     logging.getLogger(logger).addHandler(handler)
     try:
         yield said
