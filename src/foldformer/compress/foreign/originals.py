@@ -16,11 +16,6 @@ SENTENCES, WINDOWS = 512, 40
 """To calibrate with, at least, where the file has so many."""
 
 
-def is_foreign(folder: Path) -> bool:
-    """Whether a folder holds a model of `transformers`, and not one of ours."""
-    return (folder / CONFIG).is_file()
-
-
 def load_original(folder: Path) -> nn.Module:
     """The trained model of a folder with `config.json` and safetensors, in evaluation mode.
 
