@@ -75,7 +75,28 @@ def test_any_values_have_places(values: tuple[float, ...]) -> None:
     ET.fromstring(curves([Line("p", tuple((v, v) for v in values))], "hours", "WER %"))
 
 
+def test_a_logarithmic_line_stands_where_its_values_are() -> None:
+    line = Line("p", ((1.0, 100.0), (2.0, 1.0), (3.0, 0.0), (4.0, float("inf"))))
+    svg = ET.fromstring(curves([line], "MB", "%", from_zero=False, log=True, here=(2.0, 1.0)))
+    (drawn,) = svg.iter("polyline")
+    places = [tuple(map(float, each.split(","))) for each in drawn.get("points", "").split()]
+    assert len(places) == 3, "what is not finite has no place"
+    (left, top), (middle, centre), (right, bottom) = places
+    assert middle == pytest.approx((left + right) / 2)
+    assert centre == pytest.approx((top + bottom) / 2, abs=0.1), "0 stands four decades down"
+    here = next(each for each in svg.iter("circle") if each.get("class") == "here")
+    assert (float(here.get("cx", "")), float(here.get("cy", ""))) == (middle, centre)
+    texts = [each.text for each in svg.iter("text")]
+    assert {"100", "10", "1", "0.1", "0.01"} <= set(texts)
+
+
 def test_a_heat_map_has_a_shade_for_each_pair() -> None:
     svg = ET.fromstring(heat([[1.0, 0.25], [0.25, 1.0]], "alike"))
-    shades = [float(each.get("fill-opacity", "")) for each in svg.iter("rect")]
-    assert shades == [1.0, 0.25, 0.25, 1.0]
+    shades = [float(each.get("fill-opacity", "1")) for each in svg.iter("rect")]
+    assert shades[:4] == [1.0, 0.25, 0.25, 1.0]
+    assert [t.text for t in svg.iter("text") if "value" in (t.get("class") or "")] == [
+        "1.00",
+        "0.25",
+        "0.25",
+        "1.00",
+    ]

@@ -77,7 +77,7 @@ def test_a_page_shows_all_there_is(tmp_path: Path, write_results: Write) -> None
         "0123456789ab (fedcba9876543210)",
         "torch 2.0",
         "processor: a processor",
-        "layers 1 and 2: 0.50",
+        "layers 0 and 1: 0.50",
     ):
         assert part in reader.text
     # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.

@@ -1,22 +1,53 @@
 """The pages in a browser: on a phone, on a desk, in the dark, in print; and it has no complaint."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from _browser import PHONE, Seen, look, print_page
+from foldformer.compress.planning.made import Made
+from foldformer.compress.planning.pictures import Pictures
 from foldformer.measure.similarity import Similarity
 from foldformer.report.evidence import read_evidence
 from foldformer.report.experiment_page import experiment_page
+from foldformer.report.plan_page import plan_page
 
 DESK = 1200
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, write_results: Callable[..., Path]) -> Path:
-    """An experiment's page: a run is missing, another one is of other code, a name is long."""
+@dataclass(frozen=True)
+class Page:
+    """A page, and how many drawings it has: with the signs of legends, and figures alone."""
+
+    path: Path
+    drawings: int
+    figures: int
+
+
+@pytest.fixture(scope="module", params=["experiment", "plan"])
+def page(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_results: Callable[..., Path],
+    made: Made,
+    drawn: Pictures,
+) -> Page:
     folder = tmp_path_factory.mktemp("page")
+    path = folder / "report.html"
+    if request.param == "experiment":
+        path.write_text(experiment(folder, write_results), encoding="utf-8")
+        # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.
+        return Page(path, 3 + 2 * (1 + 3) + 1, 6)
+    said = plan_page(made, drawn, model="m" * 200, precision="int8", calibrated=True)
+    path.write_text(said, encoding="utf-8")
+    # The curve with 4 signs, 2 of similarities, 1 spectrum.
+    return Page(path, (1 + 4) + 2 + 1, 4)
+
+
+def experiment(folder: Path, write_results: Callable[..., Path]) -> str:
+    """A run is missing, another one is of other code, a name is long."""
     long = {"id": "x" * 200, "language": "en", "reference": "y" * 300, "hypothesis": "z" * 300}
     results = write_results(
         folder,
@@ -27,18 +58,15 @@ def page(tmp_path_factory: pytest.TempPathFactory, write_results: Callable[..., 
         },
     )
     cosines = Similarity(model="runs/m", cosines=((1.0, 0.5), (0.5, 1.0)))
-    path = folder / "report.html"
-    path.write_text(experiment_page([read_evidence(results)], cosines), encoding="utf-8")
-    return path
+    return experiment_page([read_evidence(results)], cosines)
 
 
-def check_whole(seen: Seen, width: int) -> None:
+def check_whole(page: Page, seen: Seen, width: int) -> None:
     """Nothing is wider than the window, nothing is drawn beyond an edge, nothing was refused."""
     assert seen.said == ()
     assert seen.width <= width
     assert seen.height > 1000
-    # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.
-    assert len(seen.drawings) == 3 + 2 * (1 + 3) + 1
+    assert len(seen.drawings) == page.drawings
     for drawing in seen.drawings:
         assert drawing.width > 0
         assert drawing.height > 0
@@ -46,24 +74,24 @@ def check_whole(seen: Seen, width: int) -> None:
         assert drawing.cut <= 0
 
 
-def test_on_a_phone(page: Path) -> None:
-    seen = look(page, PHONE)
-    check_whole(seen, PHONE)
+def test_on_a_phone(page: Page) -> None:
+    seen = look(page.path, PHONE)
+    check_whole(page, seen, PHONE)
     large = [each for each in seen.drawings if each.width > 100]
-    assert len(large) == 6
+    assert len(large) == page.figures
     assert all(each.width > 0.85 * PHONE for each in large)
     assert (seen.ground, seen.ink) == ("rgb(255, 255, 255)", "rgb(27, 29, 34)")
 
 
-def test_on_a_desk_in_the_dark(page: Path) -> None:
-    seen = look(page, DESK, dark=True)
-    check_whole(seen, DESK)
+def test_on_a_desk_in_the_dark(page: Page) -> None:
+    seen = look(page.path, DESK, dark=True)
+    check_whole(page, seen, DESK)
     assert (seen.ground, seen.ink) == ("rgb(21, 23, 27)", "rgb(233, 234, 237)")
 
 
-def test_in_print(page: Path, tmp_path: Path) -> None:
+def test_in_print(page: Page, tmp_path: Path) -> None:
     printed = tmp_path / "report.pdf"
-    print_page(page, printed)
+    print_page(page.path, printed)
     content = printed.read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") > 1

@@ -4,17 +4,21 @@ Colours come from the page's style, by the classes `s0` to `s7`; shapes and dash
 apart without them.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 
 from markupsafe import Markup, escape
+
+from foldformer.report.axis import Axis
 
 SERIES = 8
 """Series that the style has colours for; further ones take them again, with another dash."""
 
+_MOST_WRITTEN = 9  # rows of a matrix whose numbers have room
+
 _WIDTH, _HEIGHT = 640.0, 360.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 16.0, 16.0, 52.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 28.0, 16.0, 52.0
 
 
 @dataclass(frozen=True)
@@ -36,44 +40,6 @@ class Line:
     points: tuple[tuple[float, float], ...]
 
 
-class _Axis:
-    """From values to places between two ends, linear or logarithmic."""
-
-    def __init__(
-        self, values: Sequence[float], ends: tuple[float, float], log: bool = False
-    ) -> None:
-        self._log = log
-        low, high = min(map(self._on, values)), max(map(self._on, values))
-        room = 0.06 * (high - low) or 0.5
-        self._low, self._high = low - room, high + room
-        self._ends = ends
-
-    def _on(self, value: float) -> float:
-        return math.log2(max(value, 1e-9)) if self._log else value
-
-    def __call__(self, value: float) -> float:
-        first, last = self._ends
-        share = (self._on(value) - self._low) / (self._high - self._low)
-        return round(first + share * (last - first), 1)
-
-    def ticks(self) -> list[float]:
-        """Round values inside, about five."""
-        if self._log:
-            powers = range(math.floor(self._low), math.ceil(self._high))
-            low, high = 2**self._low, 2**self._high
-            for steps in ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5, 1.75)):
-                found = [2.0**power * step for power in powers for step in steps]
-                found = [each for each in found if low <= each <= high]
-                if len(found) >= 3:
-                    return found
-            return [low * 1.05, high / 1.05]
-        span = self._high - self._low
-        step = 10 ** math.floor(math.log10(span / 4))
-        step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5.5)
-        first = math.ceil(self._low / step)
-        return [number * step for number in range(first, math.floor(self._high / step) + 1)]
-
-
 class _Labels:
     """Names beside points, none over another one or over a point.
 
@@ -81,7 +47,7 @@ class _Labels:
         places: of the points.
     """
 
-    _LETTER, _LINE = 9.5, 19.0  # about the size of a letter, as large as on a phone
+    _LETTER, _LINE = 11.5, 19.0  # about the size of a letter, as large as on a phone
     _POINT = 6.0
 
     def __init__(self, places: Sequence[tuple[float, float]]) -> None:
@@ -132,9 +98,9 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
         y: title of the axis of scores.
         lower_is_better: as of errors.
     """
-    across = _Axis([each.x for each in points], (_LEFT, _WIDTH - _RIGHT), log=True)
+    across = Axis([each.x for each in points], (_LEFT, _WIDTH - _RIGHT), log=True)
     ends = [end for each in points for end in (each.low, each.high, each.y)]
-    up = _Axis(ends, (_HEIGHT - _BOTTOM, _TOP))
+    up = Axis(ends, (_HEIGHT - _BOTTOM, _TOP))
     best = front(points, lower_is_better)
     parts = [_frame(across, up, x, y)]
     path = " ".join(f"{across(each.x)},{up(each.y)}" for each in best)
@@ -154,12 +120,33 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
     return _svg(parts, said)
 
 
-def curves(lines: Sequence[Line], x: str, y: str) -> Markup:
-    """Scores in the course of training, a line for each series."""
-    across = _Axis([0.0, *(a for each in lines for a, _ in each.points)], (_LEFT, _WIDTH - _RIGHT))
-    up = _Axis([b for each in lines for _, b in each.points], (_HEIGHT - _BOTTOM, _TOP))
+def curves(
+    lines: Sequence[Line],
+    x: str,
+    y: str,
+    *,
+    from_zero: bool = True,
+    log: bool = False,
+    here: tuple[float, float] | None = None,
+) -> Markup:
+    """A line for each series, with the sign of the series at its end.
+
+    Args:
+        lines: one or more; points that are not finite are left out.
+        x: title of the axis across.
+        y: title of the upright axis.
+        from_zero: whether the axis across begins at 0.
+        log: whether the upright axis is logarithmic.
+        here: (x, y) of a place to mark.
+    """
+    drawn = [
+        replace(each, points=tuple(p for p in each.points if isfinite(p[1]))) for each in lines
+    ]
+    points = [point for each in drawn for point in each.points]
+    across = Axis([0.0] * from_zero + [a for a, _ in points], (_LEFT, _WIDTH - _RIGHT))
+    up = Axis([b for _, b in points], (_HEIGHT - _BOTTOM, _TOP), log)
     parts = [_frame(across, up, x, y)]
-    for number, each in enumerate(lines):
+    for number, each in enumerate(drawn):
         path = " ".join(f"{across(a)},{up(b)}" for a, b in each.points)
         parts.append(
             Markup('<g class="s{} d{}"><polyline points="{}"/>').format(
@@ -168,8 +155,10 @@ def curves(lines: Sequence[Line], x: str, y: str) -> Markup:
         )
         parts += [_marker(number, across(a), up(b), False) for a, b in each.points[-1:]]
         parts.append(Markup("</g>"))
-    said = f"{y} in the course of training, of {', '.join(each.label for each in lines)}"
-    return _svg(parts, said)
+    if here is not None:
+        place = across(here[0]), up(here[1])
+        parts.append(Markup('<circle class="here" cx="{}" cy="{}" r="7"/>').format(*place))
+    return _svg(parts, f"{y} against {x}, of {', '.join(each.label for each in lines)}")
 
 
 def key(number: int) -> Markup:
@@ -181,34 +170,46 @@ def key(number: int) -> Markup:
 
 
 def heat(rows: Sequence[Sequence[float]], said: str) -> Markup:
-    """A square matrix of numbers from 0 to 1 as shades; first row on top."""
+    """A square matrix of numbers from 0 to 1 as shades; layer 0 on top and at the left.
+
+    The numbers stand in the shades where there is room for them, and in their titles always.
+    """
     size = len(rows)
     cell = 320.0 / max(size, 1)
-    parts = [
-        Markup(
-            '<rect class="shade" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}">'
-            "<title>layers {} and {}: {}</title></rect>"
-        ).format(
-            *(round(each, 2) for each in (24 + j * cell, 4 + i * cell, cell, cell)),
-            round(min(max(value, 0.0), 1.0), 3),
-            i + 1,
-            j + 1,
-            f"{value:.2f}",
-        )
-        for i, row in enumerate(rows)
-        for j, value in enumerate(row)
-    ]
-    for number in {1, size}:
-        middle = (number - 0.5) * cell
+    parts = []
+    for i, row in enumerate(rows):
+        for j, value in enumerate(row):
+            shade = round(min(max(value, 0.0), 1.0), 3)
+            x, y = 28 + j * cell, 4 + i * cell
+            parts.append(
+                Markup(
+                    '<rect class="shade" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}">'
+                    "<title>layers {} and {}: {}</title></rect>"
+                ).format(*(round(e, 2) for e in (x, y, cell, cell)), shade, i, j, f"{value:.2f}")
+            )
+            if size <= _MOST_WRITTEN:
+                parts.append(
+                    Markup(
+                        '<text class="value{}" x="{}" y="{}" text-anchor="middle">{}</text>'
+                    ).format(
+                        " on" if shade > 0.55 else "",
+                        round(x + cell / 2, 1),
+                        round(y + cell / 2 + 4, 1),
+                        f"{value:.2f}",
+                    )
+                )
+    for number in range(size) if size <= _MOST_WRITTEN else {0, size - 1}:
+        middle = round((number + 0.5) * cell, 1)
         parts.append(
-            Markup('<text x="20" y="{}" text-anchor="end">{}</text>').format(middle + 8, number)
+            Markup('<text x="24" y="{}" text-anchor="end">{}</text>').format(middle + 8, number)
         )
         parts.append(
             Markup('<text x="{}" y="340" text-anchor="middle">{}</text>').format(
-                middle + 24, number
+                middle + 28, number
             )
         )
-    return _svg(parts, said, 348, 348)
+    parts.append(Markup('<rect class="frame" x="28" y="4" width="320" height="320"/>'))
+    return _svg(parts, said, 352, 348)
 
 
 def _marker(number: int, x: float, y: float, filled: bool) -> Markup:
@@ -226,7 +227,7 @@ def _marker(number: int, x: float, y: float, filled: bool) -> Markup:
     return Markup('<polygon{} points="{}"/>').format(kind, points)
 
 
-def _frame(across: _Axis, up: _Axis, x: str, y: str) -> Markup:
+def _frame(across: Axis, up: Axis, x: str, y: str) -> Markup:
     """Axes, their ticks and titles."""
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = []

@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 
+from markupsafe import Markup
+
 from foldformer.compress.planning.made import Made
 from foldformer.compress.planning.pictures import Curve, Pictures
-from foldformer.report._chart import Chart, chart
+from foldformer.report.charts import Line, curves, heat, key
 from foldformer.report.plan_table import error_of, layers_of, rank_of, what_of
 from foldformer.report.templates import templates
 
 _POINTS = 60  # of a spectrum
+_HERE = Markup(
+    '<svg class="key" viewBox="0 0 28 14" aria-hidden="true">'
+    '<circle class="here" cx="14" cy="7" r="5"/></svg>'
+)
 
 
 def plan_page(made: Made, drawn: Pictures, *, model: str, precision: str, calibrated: bool) -> str:
@@ -27,9 +33,16 @@ def plan_page(made: Made, drawn: Pictures, *, model: str, precision: str, calibr
         "precision": precision,
         "calibrated": calibrated,
         "curve": _curve(made),
+        "signs": [
+            (key(0), "the best plan"),
+            (key(1), "sharing with residuals alone"),
+            (key(2), "low rank alone"),
+            (_HERE, "this plan"),
+        ],
         "layers": sum(len(layers) for layers, _ in made.chosen.groups),
         "heats": _heats(drawn),
-        "spectra": {name: _spectrum(left) for name, left in drawn.left.items()},
+        "spectra": {name: _spectrum(name, left) for name, left in drawn.left.items()},
+        "spectrum_signs": [(key(0), "residual of a pair"), (key(1), "matrix by itself")],
     }
     environment = templates()
     environment.filters.update(
@@ -43,24 +56,29 @@ def plan_page(made: Made, drawn: Pictures, *, model: str, precision: str, calibr
     return environment.get_template("plan.html").render(values)
 
 
-def _curve(made: Made) -> Chart:
-    names = ("plan", "sharing", "low rank")
-    series = {
-        name: [(point.bytes / 1e6, point.errors[name]) for point in made.curve] for name in names
-    }
-    return chart(series, (made.bytes / 1e6, made.error))
+def _curve(made: Made) -> Markup:
+    lines = [
+        Line(name, tuple((point.bytes / 1e6, 100 * point.errors[name]) for point in made.curve))
+        for name in ("plan", "sharing", "low rank")
+    ]
+    here = made.bytes / 1e6, 100 * made.error
+    return curves(lines, "MB of weights", "error, %", from_zero=False, log=True, here=here)
 
 
-def _spectrum(left: Mapping[str, Curve]) -> Chart:
-    series = {}
-    for name, values in left.items():
+def _spectrum(name: str, left: Mapping[str, Curve]) -> Markup:
+    lines = []
+    for kind in ("shared", "alone"):
+        values = left[kind]
         step = max(1, len(values) // _POINTS)
-        series[name] = [(rank, float(values[rank])) for rank in range(0, len(values), step)]
-    return chart(series)
+        points = ((rank, 100 * float(values[rank])) for rank in range(0, len(values), step))
+        lines.append(Line(f"{name}, {kind}", tuple(points)))
+    return curves(lines, "rank", "left over, %", log=True)
 
 
-def _heats(drawn: Pictures) -> list[tuple[str, list[list[float]]]]:
-    found = [("as they are", drawn.alike.round(2).tolist())]
+def _heats(drawn: Pictures) -> list[tuple[str, Markup]]:
+    found = [("as they are", drawn.alike)]
     if drawn.aligned is not None:
-        found.append(("aligned, each to the one before", drawn.aligned.round(2).tolist()))
-    return found
+        found.append(("aligned, each to the one before", drawn.aligned))
+    return [
+        (title, heat(cosines.tolist(), f"Likeness of layers, {title}")) for title, cosines in found
+    ]
