@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from foldformer.compress.filling import Trained
+from foldformer.compress.stored import changed
 
 _ROUNDS = 5
 """Rounds over a group at most, and fewer where one gains less than `_ENOUGH` of the whole."""
@@ -98,7 +99,7 @@ def align_units(
     ]
     moments = out.moments
     if moments is not None:
-        moments = _picked(_picked(moments, orders, 1), orders, 2)
+        moments = changed(moments, lambda use, m: m[orders[use]][:, orders[use]])
     return first, replace(out, weights=_picked(out.weights, orders, 1), moments=moments)
 
 
@@ -151,8 +152,10 @@ def align_heads(
     _rounds(features, reference, improve)
     moments = output.moments
     if moments is not None:
-        turned = turns["held"].mT @ moments.double() @ turns["held"]
-        moments = turned.to(moments.dtype)
+        held_by = turns["held"]
+        moments = changed(
+            moments, lambda use, m: (held_by[use].t() @ m.double() @ held_by[use]).to(m.dtype)
+        )
     weights = (turns["held"].mT @ output.weights.double()).to(output.weights.dtype)
     return (
         _turned(query, turns["asked"]),

@@ -9,17 +9,17 @@ from foldformer.compress.least_squares import (
     best_diagonal,
     best_low_rank,
     better_low_rank,
-    cost,
     times,
 )
 from foldformer.compress.shared import Shared
+from foldformer.compress.stored import Stored
 
 STEPS = 2
 """Steps of the orthogonal iteration of each low rank in each sweep but the first."""
 
 
 def sweeps(
-    weights: Tensor, ranks: Sequence[int], diagonal: bool, moments: Tensor | None
+    weights: Tensor, ranks: Sequence[int], diagonal: bool, moments: Sequence[Tensor] | None
 ) -> Iterator[tuple[Shared, float]]:
     """min sum_k tr(E_k^T M_k E_k), E_k = W_k - U - down_k up_k - diag_k, one use after another.
 
@@ -35,10 +35,10 @@ def sweeps(
     where both residuals are the same but for their sign.
 
     Args:
-        weights: (K, in, out), float64; two uses or more.
+        weights: (K, in, out); two uses or more. What is found is in float64.
         ranks: R_k of each use.
         diagonal: whether each use has one.
-        moments: (K, in, in), float64 and positive definite, or None for the identity.
+        moments: K of (in, in), float64 and positive definite, or None for the identity.
 
     Yields:
         What a sweep over all uses arrived at, and its cost; the cost never rises.
@@ -46,9 +46,9 @@ def sweeps(
     uses, rows, columns = weights.shape
     width = min(rows, columns)
     group = _Group(weights, moments)
-    down = [weights.new_zeros(rows, rank) for rank in ranks]
-    up = [weights.new_zeros(rank, columns) for rank in ranks]
-    diagonals = weights.new_zeros(uses, width)
+    down = [weights.new_zeros(rows, rank, dtype=torch.float64) for rank in ranks]
+    up = [weights.new_zeros(rank, columns, dtype=torch.float64) for rank in ranks]
+    diagonals = weights.new_zeros(uses, width, dtype=torch.float64)
     first = True
     while True:
         for use, rank in enumerate(ranks):
@@ -71,54 +71,90 @@ def sweeps(
 
 
 class _Group:
-    """What each use leaves to the shared weight, T_k, and the sums over uses that depend on it."""
+    """What the uses leave to the shared weight, T_k = W_k - down_k up_k - diag_k, and its sums.
 
-    def __init__(self, weights: Tensor, moments: Tensor | None) -> None:
-        self.left = list(weights)
-        self.moments = moments
-        self.metrics: list[Tensor | None] = [None] * len(weights)
-        self.sum = torch.zeros_like(weights[0])
+    A square of the inputs is what takes memory here, and with moments there are three for each use:
+    they wait on disk for their turn, in triangles and sums in float64.
+    """
+
+    def __init__(self, weights: Tensor, moments: Sequence[Tensor] | None) -> None:
+        self.uses = len(weights)
+        self._moments = moments
+        self._kept = Stored()
+        self._device = weights.device
+        self._energies = [0.0] * self.uses
+        self._sum = torch.zeros_like(weights[0], dtype=torch.float64)
         if moments is not None:
-            total = moments.sum(dim=0)
-            self.whole = torch.linalg.cholesky(total)
-            self.rests = []
-            for use, moment in enumerate(moments):
-                rest = total - moment
-                parallel = moment @ torch.cholesky_solve(rest, self.whole)
-                self.metrics[use] = (parallel + parallel.t()) / 2
-                self.rests.append(torch.linalg.cholesky(rest))
+            self._prepare(moments)
         for use, weight in enumerate(weights):
-            self.sum += times(self._moment(use), weight)
+            self.replace(use, weight.double())
 
-    def _moment(self, use: int) -> Tensor | None:
-        return None if self.moments is None else self.moments[use]
+    def _prepare(self, moments: Sequence[Tensor]) -> None:
+        """The triangles of the sum of all moments and of those of all others, and the metrics."""
+        total = torch.zeros_like(moments[0])
+        for moment in moments:
+            total += moment
+        for use, moment in enumerate(moments):
+            self._keep(f"others {use}", _upper(total - moment))
+        whole = _upper(total)
+        del total
+        self._keep("all", whole)
+        for use, moment in enumerate(moments):
+            # P = M T^-1 S = M - M T^-1 M, of T = M + S = L L^T.
+            half = torch.linalg.solve_triangular(whole.mT, moment, upper=False)
+            self._keep(f"metric {use}", torch.addmm(moment, half.mT, half, alpha=-1))
+
+    def _keep(self, name: str, tensor: Tensor) -> None:
+        self._kept.put(name, tensor)
+
+    def _kept_as(self, name: str) -> Tensor:
+        return self._kept[name].to(self._device)
 
     def replace(self, use: int, left: Tensor) -> None:
         """A use leaves this, from now on."""
-        self.sum += times(self._moment(use), left - self.left[use])
-        self.left[use] = left
+        image = times(None if self._moments is None else self._moments[use], left)
+        self._energies[use] = float((left * image).sum())
+        self._sum += image
+        if f"image {use}" in self._kept:
+            self._sum -= self._kept_as(f"image {use}")
+        self._keep(f"image {use}", image)
 
     def others(self, use: int) -> Tensor:
         """V: the best weight for the other uses."""
-        rest = self.sum - times(self._moment(use), self.left[use])
-        if self.moments is None:
-            return rest / (len(self.left) - 1)
-        return torch.cholesky_solve(rest, self.rests[use])
+        rest = self._sum - self._kept_as(f"image {use}")
+        if self._moments is None:
+            return rest / (self.uses - 1)
+        return _solved(self._kept_as(f"others {use}"), rest)
 
     def metric(self, use: int) -> Tensor | None:
         """P: what an error of this use costs, after the shared weight has moved to meet it.
 
         Without moments it is (1 - 1/K) of the identity: a factor changes no minimum.
         """
-        return self.metrics[use]
+        return None if self._moments is None else self._kept_as(f"metric {use}")
 
     def weight(self) -> Tensor:
         """U: the best weight for all uses."""
-        if self.moments is None:
-            return self.sum / len(self.left)
-        return torch.cholesky_solve(self.sum, self.whole)
+        if self._moments is None:
+            return self._sum / self.uses
+        return _solved(self._kept_as("all"), self._sum)
 
     def cost(self, weight: Tensor) -> float:
-        """The sum over the uses of tr(E^T M E)."""
-        costs = [cost(t - weight, self._moment(use)) for use, t in enumerate(self.left)]
-        return float(torch.stack(costs).sum())
+        """The sum over the uses of tr(E^T M E), E = T - U, for the best weight U.
+
+        Then sum M E = 0, and the cost is sum tr(T^T M T) - tr(U^T sum M T).
+        """
+        return sum(self._energies) - float((weight * self._sum).sum())
+
+
+def _upper(matrix: Tensor) -> Tensor:
+    """The Cholesky factor L^T (n, n) of a positive definite matrix, row by row in memory."""
+    lower: Tensor = torch.linalg.cholesky(matrix)
+    return lower.mT
+
+
+def _solved(upper: Tensor, right: Tensor) -> Tensor:
+    """(L L^T)^-1 @ right, without a copy of the factor."""
+    half = torch.linalg.solve_triangular(upper.mT, right, upper=False)
+    solved: Tensor = torch.linalg.solve_triangular(upper, half, upper=True)
+    return solved

@@ -1,5 +1,6 @@
 """K trained matrices into the parameters of a linear map, whatever its kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -22,13 +23,13 @@ class Trained:
     Attributes:
         weights: (K, in, out).
         biases: (K, out), or None where no use adds one.
-        moments: (K, in, in), of the inputs of each use; None if not known.
+        moments: K of (in, in), of the inputs of each use; None if not known.
         source: (in, out), the matrix that `stepwise` and `lower` share; the first if None.
     """
 
     weights: Tensor
     biases: Tensor | None = None
-    moments: Tensor | None = None
+    moments: Sequence[Tensor] | None = None
     source: Tensor | None = None
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.compress.filling import Trained
+from foldformer.compress.stored import Made
 from foldformer.errors import SpecError
 from foldformer.model import Model
 from foldformer.nn.depth.sequential import Sequential
@@ -95,10 +96,9 @@ class Places:
 
     def _moments(
         self, places: Sequence[int], path: str, moments: Moments, weight: Tensor
-    ) -> Tensor:
-        found = []
-        for place in places:
-            key = f"{place}.{name_of(path)}"
+    ) -> Sequence[Tensor]:
+        keys = [f"{place}.{name_of(path)}" for place in places]
+        for key in keys:
             if key not in moments:
                 raise SpecError(f"moments: there is none for {key}; calibrate with this model")
             if moments[key].shape != (len(weight), len(weight)):
@@ -106,8 +106,7 @@ class Places:
                     f"moments: that of {key} has shape {tuple(moments[key].shape)}, expected "
                     f"({len(weight)}, {len(weight)}); calibrate with this model"
                 )
-            found.append(moments[key])
-        return torch.stack(found).to(weight.device)
+        return Made(lambda use: moments[keys[use]].to(weight.device), range(len(keys)))
 
 
 def linears(layer: Layer) -> Iterator[tuple[str, Linear]]:

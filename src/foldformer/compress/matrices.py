@@ -21,6 +21,7 @@ from foldformer.compress.least_squares import (
     times,
 )
 from foldformer.compress.shared import Shared as Shared
+from foldformer.compress.stored import Made, Stored
 from foldformer.errors import SpecError
 
 Start = Literal["average", "stepwise", "lower", "fit"]
@@ -38,7 +39,7 @@ def share(
     *,
     diagonal: bool,
     start: Start,
-    moments: Tensor | None = None,
+    moments: Sequence[Tensor] | None = None,
     source: Tensor | None = None,
 ) -> Shared:
     """One shared matrix, and for each use a low-rank and a diagonal residual.
@@ -52,7 +53,7 @@ def share(
         ranks: R_k of each use, 0..min(in, out).
         diagonal: whether each use has one.
         start: `average` is the mean; `stepwise` and `lower` take `source`.
-        moments: (K, in, in), of the inputs of each use.
+        moments: K of (in, in), of the inputs of each use.
         source: (in, out), of the layer that `source_layers` names; the first of `weights` if not
             given.
 
@@ -62,20 +63,15 @@ def share(
     _check(weights)
     if len(ranks) != len(weights):
         raise SpecError(f"rank: {len(ranks)} ranks for {len(weights)} uses")
-    exact = weights.double()
-    metrics = None
-    if moments is not None:
-        metrics = torch.empty_like(moments, dtype=torch.float64)
-        for use, moment in enumerate(moments):
-            metrics[use] = regular(moment)
+    metrics = None if moments is None else _metrics(moments, weights.device)
     if start == "fit":
-        shared = _fitted(exact, ranks, diagonal, metrics)
+        shared = _fitted(weights, ranks, diagonal, metrics)
     else:
         if start == "average":
-            weight = exact.mean(dim=0)
+            weight = weights.mean(dim=0, dtype=torch.float64)
         else:
-            weight = exact[0] if source is None else source.double()
-        shared = _residuals(exact, weight, ranks, diagonal, metrics)
+            weight = (weights[0] if source is None else source).double()
+        shared = _residuals(weights, weight, ranks, diagonal, metrics)
     return Shared(
         shared.weight.to(weights.dtype),
         tuple(down.to(weights.dtype) for down in shared.down),
@@ -120,7 +116,9 @@ def factor(weight: Tensor, rank: int, moment: Tensor | None = None) -> tuple[Ten
 
 
 @torch.no_grad()
-def basis(weights: Tensor, rank: int, moments: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def basis(
+    weights: Tensor, rank: int, moments: Sequence[Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """(basis (in, R), coefficients (K, R, out)): W_k close to basis @ coefficients_k.
 
     The basis is the best one for all matrices side by side, [W_1 ... W_K], in the mean of the
@@ -129,24 +127,27 @@ def basis(weights: Tensor, rank: int, moments: Tensor | None = None) -> tuple[Te
     Args:
         weights: (K, in, out).
         rank: 0..min(in, K out).
-        moments: (K, in, in), of the inputs of each use.
+        moments: K of (in, in), of the inputs of each use.
 
     Raises:
         SpecError: the rank is above the matrix, or a weight is not finite.
     """
     _check(weights)
-    exact = weights.double()
-    beside = torch.cat(list(exact), dim=1)
+    beside = torch.cat(list(weights.double()), dim=1)
     if moments is None:
         shared, up = best_low_rank(beside, rank, None)
         coefficients = up.view(rank, len(weights), weights.shape[2]).transpose(0, 1).contiguous()
     else:
-        metrics = [regular(moment) for moment in moments]
-        shared, _ = best_low_rank(beside, rank, torch.stack(metrics).mean(dim=0))
+        mean = regular(moments[0])
+        for moment in moments[1:]:
+            mean += regular(moment)
+        mean /= len(weights)
+        shared, _ = best_low_rank(beside, rank, mean)
         fitted = []
-        for weight, metric in zip(exact, metrics, strict=True):
-            images = times(metric, shared)
-            fitted.append(torch.linalg.lstsq(shared.t() @ images, images.t() @ weight).solution)
+        for weight, moment in zip(weights, moments, strict=True):
+            images = times(regular(moment), shared)
+            right = images.t() @ weight.double()
+            fitted.append(torch.linalg.lstsq(shared.t() @ images, right).solution)
         coefficients = torch.stack(fitted)
     return shared.to(weights.dtype), coefficients.to(weights.dtype)
 
@@ -165,15 +166,23 @@ def output_error(weight: Tensor, approximation: Tensor, moment: Tensor | None = 
     return float(cost(exact - approximation.double(), metric) / cost(exact, metric))
 
 
+def _metrics(moments: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+    """The moments as `regular` makes them, on disk until they are asked for."""
+    kept = Stored()
+    for use, moment in enumerate(moments):
+        kept.put(str(use), regular(moment))
+    return Made(lambda use: kept[str(use)].to(device), range(len(moments)))
+
+
 def _fitted(
-    weights: Tensor, ranks: Sequence[int], diagonal: bool, metrics: Tensor | None
+    weights: Tensor, ranks: Sequence[int], diagonal: bool, metrics: Sequence[Tensor] | None
 ) -> Shared:
     """What the sweeps find, with each low rank made anew.
 
     The sweeps come near, but a residual of full rank is exact only beside the last shared weight.
     """
     if len(weights) == 1:
-        return _residuals(weights, weights[0], ranks, diagonal, metrics)
+        return _residuals(weights, weights[0].double(), ranks, diagonal, metrics)
     shared = _swept(weights, ranks, diagonal, metrics)
     down, up = [], []
     for use, (weight, rank) in enumerate(zip(weights, ranks, strict=True)):
@@ -186,9 +195,11 @@ def _fitted(
     return Shared(shared.weight, tuple(down), tuple(up), shared.diagonal)
 
 
-def _swept(weights: Tensor, ranks: Sequence[int], diagonal: bool, metrics: Tensor | None) -> Shared:
+def _swept(
+    weights: Tensor, ranks: Sequence[int], diagonal: bool, metrics: Sequence[Tensor] | None
+) -> Shared:
     """The sweeps until they no longer pay."""
-    whole = sum(float(cost(weight, _of(metrics, use))) for use, weight in enumerate(weights))
+    whole = sum(float(cost(w.double(), _of(metrics, use))) for use, w in enumerate(weights))
     before = float("inf")
     for number, (shared, now) in enumerate(sweeps(weights, ranks, diagonal, metrics), start=1):
         if number == MOST_SWEEPS or before - now <= ENOUGH * now or now <= 1e-12 * whole:
@@ -198,9 +209,13 @@ def _swept(weights: Tensor, ranks: Sequence[int], diagonal: bool, metrics: Tenso
 
 
 def _residuals(
-    weights: Tensor, shared: Tensor, ranks: Sequence[int], diagonal: bool, metrics: Tensor | None
+    weights: Tensor,
+    shared: Tensor,
+    ranks: Sequence[int],
+    diagonal: bool,
+    metrics: Sequence[Tensor] | None,
 ) -> Shared:
-    """What each use keeps beside a shared weight that is given."""
+    """What each use keeps beside a shared weight (in, out), float64, that is given."""
     down, up, diagonals = [], [], []
     for use, (weight, rank) in enumerate(zip(weights, ranks, strict=True)):
         error = weight - shared
@@ -213,7 +228,7 @@ def _residuals(
     return Shared(shared, tuple(down), tuple(up), torch.stack(diagonals) if diagonal else None)
 
 
-def _of(metrics: Tensor | None, use: int) -> Tensor | None:
+def _of(metrics: Sequence[Tensor] | None, use: int) -> Tensor | None:
     return None if metrics is None else metrics[use]
 
 

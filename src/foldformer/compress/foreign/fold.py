@@ -121,15 +121,15 @@ def _built(stack: Stack, plan: Plan, name: str, group: int, uses: int) -> Linear
 
 def _moments(
     moments: Mapping[str, Tensor] | None, stack: Stack, name: str, layers: Iterable[int]
-) -> Tensor | None:
-    """The moments (K, in, in) of the inputs of a map in some layers."""
+) -> list[Tensor] | None:
+    """The moments (in, in) of the inputs of a map, one for each of some layers."""
     if moments is None:
         return None
     wanted = [f"{stack.name}.{layer}.{name}" for layer in layers]
     for key in wanted:
         if key not in moments:
             raise SpecError(f"moments: there is none for {key}; calibrate with this model")
-    return torch.stack([moments[key] for key in wanted])
+    return [moments[key] for key in wanted]
 
 
 def _fold_one(

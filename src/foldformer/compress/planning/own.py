@@ -71,12 +71,16 @@ def _pair(first: Trained, second: Trained) -> Trained:
     return Trained(
         weights=torch.cat([first.weights, second.weights]),
         biases=_together(first.biases, second.biases),
-        moments=_together(first.moments, second.moments),
+        moments=_both(first.moments, second.moments),
     )
 
 
 def _together(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     return None if first is None or second is None else torch.cat([first, second])
+
+
+def _both(first: Sequence[Tensor] | None, second: Sequence[Tensor] | None) -> list[Tensor] | None:
+    return None if first is None or second is None else [*first, *second]
 
 
 def _second(pair: Trained) -> Trained:
@@ -85,5 +89,5 @@ def _second(pair: Trained) -> Trained:
         pair,
         weights=pair.weights[1:].clone(),
         biases=None if pair.biases is None else pair.biases[1:].clone(),
-        moments=None if pair.moments is None else pair.moments[1:].clone(),
+        moments=None if pair.moments is None else pair.moments[1:],
     )

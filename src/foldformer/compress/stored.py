@@ -1,0 +1,95 @@
+"""Tensors that take memory only while they are needed: on disk before, or not made yet."""
+
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Stored(Mapping[str, Tensor]):
+    """{key: tensor}: on disk, and in memory as long as somebody holds it.
+
+    The file is in the folder for temporary files (TMPDIR), and gone with this object or the
+    process, however that ends. Tensors are on the CPU; to write into one changes no other.
+
+    >>> stored = Stored()
+    >>> stored.put("a", torch.eye(2))
+    >>> stored["a"]
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="foldformer-")  # noqa: SIM115 - closed below
+        weakref.finalize(self, self._file.close)
+        self._places: dict[str, tuple[int, torch.Size, np.dtype[Any]]] = {}
+        self._end = 0
+
+    def put(self, key: str, tensor: Tensor) -> None:
+        """Write a tensor; of the same key, the last one counts.
+
+        Raises:
+            OSError: the disk is full, or the like.
+        """
+        array = tensor.detach().cpu().contiguous().numpy()
+        before = self._places.get(key)
+        if before is not None and before[1:] == (tensor.shape, array.dtype):
+            place = before[0]
+        else:
+            place = self._end
+            self._end += array.nbytes
+        try:
+            self._file.seek(place)
+            self._file.write(array.data)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from None
+        self._places[key] = (place, tensor.shape, array.dtype)
+
+    def same(self, key: str, other: str) -> None:
+        """What is stored as `other` is found as `key` too."""
+        self._places[key] = self._places[other]
+
+    def __getitem__(self, key: str) -> Tensor:
+        place, shape, dtype = self._places[key]
+        return torch.from_numpy(np.memmap(self._file, dtype, "c", place, tuple(shape)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+class Made(Sequence[Tensor]):
+    """Tensors that are made one by one, each time that somebody asks for one.
+
+    >>> list(Made(lambda index: torch.tensor(index), range(3))[1:])
+    [tensor(1), tensor(2)]
+    """
+
+    def __init__(self, make: Callable[[int], Tensor], indices: range) -> None:
+        self._make = make
+        self._indices = indices
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Made": ...
+
+    def __getitem__(self, index: int | slice) -> "Tensor | Made":
+        found = self._indices[index]
+        return Made(self._make, found) if isinstance(found, range) else self._make(found)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+
+def changed(tensors: Sequence[Tensor], change: Callable[[int, Tensor], Tensor]) -> Made:
+    """What `change` makes of the index and the tensor, for each of them."""
+    return Made(lambda index: change(index, tensors[index]), range(len(tensors)))
