@@ -86,8 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
-    from foldformer.train.run import check_strategy
-
     if is_foreign(args):
         return run_compress(args)
     settings = parse_settings(args.settings)
@@ -101,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     config = None
     _check_alone(args)
     if recovers:  # what is wrong with it is said before any work is done
+        from foldformer.train.run import check_strategy
+
         config = _config(args, origin, asked, settings)
         check_strategy(config, args.strategy)
     folded = _fold(args, folder, origin)

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,12 +11,15 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from foldformer.compress.layers import Places, check_trained, linears, name_of
+from foldformer.compress.stored import Stored
 from foldformer.data.augmentation import features_of
 from foldformer.data.batches import manifests_of, unheard
 from foldformer.data.cuts import read_cuts
 from foldformer.errors import InputError
 from foldformer.model import Model
+from foldformer.nn.layer import Layer
 from foldformer.nn.linears import Linear
+from foldformer.nn.mask import utterance_mask
 from foldformer.nn.subsampling import FACTOR
 
 SECONDS = 600.0
@@ -33,11 +36,13 @@ def calibrate(
     chunks: Sequence[int] = (),
     seconds: float = SECONDS,
     progress: Callable[[int, int], None] = lambda done, all: None,
-) -> dict[str, Tensor]:
+) -> Stored:
     """{"PLACE.NAME": E[x x^T] (in, in)}, float32: means over the frames of all recordings.
 
-    The memory it takes is that of the moments in float64, whatever the amount of speech. Matrices
-    that read the same frames, as query, key and value do, have one tensor between them.
+    All recordings go through one layer after the other. So the memory it takes is that of the
+    moments of one layer in float64, whatever the depth and the amount of speech: the frames
+    between layers, and the moments that are found, are in a temporary file. Matrices that read the
+    same frames, as query, key and value do, have one moment between them.
 
     Args:
         model: is left alone; heard in evaluation mode.
@@ -45,7 +50,8 @@ def calibrate(
         chunks: encoder frames a chunk, for models that stream: each recording is heard once in the
             full context, and once in chunks of each size.
         seconds: of speech at most, spread evenly over the manifests.
-        progress: called with the number of recordings done, and that of all.
+        progress: called with the number of layers done, and that of all: nothing here holds on to
+            the model's parameters meanwhile.
 
     Raises:
         InputError: a manifest or recording cannot be read, or there is too little speech: fewer
@@ -55,16 +61,42 @@ def calibrate(
     check_trained(model)
     cuts = _spread(manifests, seconds)
     _check_enough(model, cuts, manifests_of(manifests))
-    sums = _Sums(model)
-    encoder = sums.listening()
+    places = Places(model)
+    found, frames = Stored(), Stored()
     with torch.no_grad():
-        for done, cut in enumerate(cuts, start=1):
-            for features in _pieces(cut, model):
-                lengths = torch.tensor([features.shape[1]], device=features.device)
-                for chunk in (None, *chunks):
-                    encoder(features, lengths, chunk)
-            progress(done, len(cuts))
-    return sums.means()
+        heard = _subsampled(model, cuts, (None, *chunks), frames)
+        progress(0, len(places))
+        for place in range(len(places)):
+            _, use = places.layer(place)
+            sums = _Sums()
+            layer = sums.listening(places, place)
+            for key, chunk in heard.items():
+                x = frames[key].to(model.encoder.norm.weight)
+                length = torch.tensor([x.shape[1]], device=x.device)
+                mask = utterance_mask(length, x.shape[1], chunk, model.encoder.left_context)
+                x = x + layer.mix(x, use, mask)
+                x = x + layer.feed(x, use)
+                frames.put(key, x)
+            sums.into(found)
+            del layer, sums
+            progress(place + 1, len(places))
+    return found
+
+
+def _subsampled(
+    model: Model, cuts: Sequence[Cut], chunks: Sequence[int | None], frames: Stored
+) -> dict[str, int | None]:
+    """Put what the first layer hears into `frames`; {key: the chunk that it is heard in}."""
+    subsampling = _copied(model.encoder.subsampling).eval()
+    heard: dict[str, int | None] = {}
+    for cut in cuts:
+        for features in _pieces(cut, model):
+            x = subsampling(features)
+            for chunk in chunks:
+                key = str(len(heard))
+                heard[key] = chunk
+                frames.put(key, x)
+    return heard
 
 
 def _spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
@@ -99,30 +131,32 @@ def _pieces(cut: Cut, model: Model) -> Iterator[Tensor]:
             yield piece.to(like)
 
 
-class _Sums:
-    """Sums of x x^T over frames, and the copies of an encoder that add to them."""
+M = TypeVar("M", bound=nn.Module)
 
-    def __init__(self, model: Model) -> None:
-        self._encoder = model.encoder
-        self._places = Places(model)
+
+def _copied(module: M) -> M:
+    """A copy with the same parameters."""
+    tensors = module.state_dict(keep_vars=True).values()
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+    return copy.deepcopy(module, memo)
+
+
+class _Sums:
+    """Sums of x x^T over the frames of one use of a layer, whose copy adds to them."""
+
+    def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._frames: dict[str, int] = {}
         self._same: dict[str, str] = {}
         self._last: tuple[str, Tensor] | None = None
 
-    def listening(self) -> nn.Module:
-        """The encoder in evaluation mode with the same parameters; its maps add what they hear."""
-        tensors = self._encoder.state_dict(keep_vars=True).values()
-        memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
-        copied = copy.deepcopy(self._encoder, memo)
-        places: dict[int, list[int]] = {}
-        for place, (layer, _) in enumerate(self._places.order):
-            places.setdefault(layer, []).append(place)
-        for index, own in places.items():
-            for path, linear in linears(self._places.layer(own[0])[0]):
-                keys = [f"{place}.{name_of(path)}" for place in own]
-                parent, _, name = f"depth.layers.{index}.{path}".rpartition(".")
-                setattr(copied.get_submodule(parent), name, _Listening(linear, keys, self))
+    def listening(self, places: Places, place: int) -> Layer:
+        """The layer of a place in evaluation mode, whose maps add what they hear."""
+        copied = _copied(places.layer(place)[0])
+        for path, linear in list(linears(copied)):
+            parent, _, name = path.rpartition(".")
+            listening = _Listening(linear, f"{place}.{name_of(path)}", self)
+            setattr(copied.get_submodule(parent), name, listening)
         return copied.eval()
 
     def add(self, key: str, x: Tensor) -> None:
@@ -139,22 +173,22 @@ class _Sums:
         self._sums[key] += products
         self._frames[key] += len(rows)
 
-    def means(self) -> dict[str, Tensor]:
-        """Float32; the sums are let go one after the other."""
-        found: dict[str, Tensor] = {}
+    def into(self, found: Stored) -> None:
+        """Put the means there, in float32; the sums are let go one after the other."""
         self._last = None
         for key, frames in self._frames.items():
-            found[key] = (self._sums.pop(key) / frames).float()
-        return found | {key: found[first] for key, first in self._same.items()}
+            found.put(key, (self._sums.pop(key) / frames).float())
+        for key, first in self._same.items():
+            found.same(key, first)
 
 
 class _Listening(Linear):
     """A linear map that tells what it is given."""
 
-    def __init__(self, linear: Linear, keys: Sequence[str], sums: _Sums) -> None:
+    def __init__(self, linear: Linear, key: str, sums: _Sums) -> None:
         super().__init__(linear.in_features, linear.out_features, linear.uses)
         self.linear = linear
-        self.keys = keys
+        self.key = key
         self.sums = sums
 
     def merged(self, use: int) -> Tensor:
@@ -167,6 +201,6 @@ class _Listening(Linear):
 
     def forward(self, x: Tensor, use: int) -> Tensor:
         """See Linear."""
-        self.sums.add(self.keys[use], x)
+        self.sums.add(self.key, x)
         y: Tensor = self.linear(x, use)
         return y

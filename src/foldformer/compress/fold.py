@@ -1,7 +1,7 @@
 """K trained layers into one that is used K times, and back."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -34,6 +34,7 @@ def fold(
     start: Start = "fit",
     moments: Moments | None = None,
     align: bool = True,
+    after: Callable[[], object] = lambda: None,
 ) -> Model:
     """A model whose layers are shared as the plan says, and do what the trained ones did, nearly.
 
@@ -49,6 +50,8 @@ def fold(
             made small, else that of the weights.
         align: bring the layers of each group close to one another first, without a change of what
             they compute: see `align`.
+        after: called after each layer. Nothing here holds on to the model's parameters meanwhile:
+            those that are mapped from a file can be mapped anew, and take no memory.
 
     Raises:
         SpecError: the plan does not fit the model, or its weights are no numbers to compute with.
@@ -64,13 +67,15 @@ def fold(
         if not name.startswith(_LAYERS)
     }
     into = Places(folded)
+    after()
     for group, own in enumerate(groups(plan)):
         _LOG.info("layer %d of %d: places %s", group + 1, len(plan.uses), own)
         source = _source(start, plan, group)
-        stack = stack_of(places, own, source, moments, align)
         layer, _ = into.layer(own[0])
+        stack = stack_of(places, own, source, moments, align)
         for name, tensor in _layer(layer, stack, places, own, start, group).items():
             state[f"{_LAYERS}{group}.{name}"] = tensor
+        after()
     folded.load_state_dict(state, assign=True)
     return folded.train(model.training)
 
@@ -202,7 +207,7 @@ def _layer(
 
     Args:
         layer: on the meta device.
-        stack: what its maps are made of.
+        stack: what its maps are made of; is empty in the end, to need no memory for what is done.
         places: of the trained model.
         own: those that become uses of this layer, in their order.
         start: see `fold`.
@@ -211,7 +216,7 @@ def _layer(
     tensors: dict[str, Tensor] = {}
     for path, linear in linears(layer):
         try:
-            found = filled(linear, stack[path], start)
+            found = filled(linear, stack.pop(path), start)
         except SpecError as error:
             raise SpecError(f"{group}.{name_of(path)}: {error}") from None
         tensors |= {f"{path}.{name}": tensor for name, tensor in found.items()}

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from foldformer.checkpoint import CONFIG, WEIGHTS, ModelConfig, load_model, save_model
+from foldformer.checkpoint import (
+    CONFIG,
+    WEIGHTS,
+    ModelConfig,
+    load_model,
+    read_tensors,
+    save_model,
+)
 from foldformer.compress.card import fold_card, origin_section
 from foldformer.compress.plan import Plan
 from foldformer.data.tokens import Tokens
@@ -21,7 +28,7 @@ SECONDS = 200.0
 (WER 2.9 and 3.0 %), in a third of the time."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many recordings have been heard, and how many there are."""
+"""Is told through how many layers the recordings went, and how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,11 @@ def fold_into(
     from foldformer.compress.fold import fold
 
     original, about = load_model(source)
+
+    def heard(done: int, all: int) -> None:
+        map_anew(original, source)
+        progress(done, all)
+
     tokens = Tokens.load(source)
     moments = None
     if origin.calibration:
@@ -105,10 +117,16 @@ def fold_into(
             origin.calibration,
             chunks=about.chunks,
             seconds=SECONDS,
-            progress=progress,
+            progress=heard,
         )
     try:
-        model = fold(original, origin.plan, start=origin.start, moments=moments)
+        model = fold(
+            original,
+            origin.plan,
+            start=origin.start,
+            moments=moments,
+            after=lambda: map_anew(original, source),
+        )
     except SpecError as error:
         raise SpecError(f"{source}: {error}") from None
     about = replace(about, model=model.spec)
@@ -126,6 +144,15 @@ def fold_into(
             write_yaml(beside / RECORD, whole)
     after = (folder / WEIGHTS).stat().st_size
     return Folded(folder, model, about, section, False, (sizes, after))
+
+
+def map_anew(model: Model, folder: str | Path) -> None:
+    """Let go of the memory that a model from a folder takes, until its weights are read again.
+
+    They are mapped from the file, of which all that was ever read stays in memory as long as
+    somebody holds one of the tensors.
+    """
+    model.load_state_dict(read_tensors(Path(folder) / WEIGHTS), assign=True)
 
 
 def check_output(output: Path, origin: Origin) -> Origin | None:

@@ -55,11 +55,6 @@ class Places:
     def __len__(self) -> int:
         return len(self._order)
 
-    @property
-    def order(self) -> list[tuple[int, int]]:
-        """(layer, use) at each place."""
-        return self._order
-
     def layer(self, place: int) -> tuple[Layer, int]:
         """The layer of a place, and which of its uses it is."""
         index, use = self._order[place]
