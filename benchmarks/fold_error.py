@@ -1,21 +1,15 @@
-"""What each part of a fold gives: errors on held-out speech; and what folding itself costs.
+"""What each part of a fold gives: errors on held-out speech.
 
     python benchmarks/fold_error.py MODEL CALIBRATION HELD_OUT [--uses 3] [--ranks 2 8 16]
-    python benchmarks/fold_error.py --paper
 
-The first prints, for each rank, a line for each part as it is added: the mean error of the outputs
+Printed is, for each rank, a line for each part as it is added: the mean error of the outputs
 of the matrices, and that of the encoder's output, both on the held-out speech and in percent of the
 energy; and the bytes of the layers in fp32. Before them, what alignment makes of the norm that is
 left after the mean of K matrices. A diagonal takes the bytes of half a rank, so the last
 two lines have one rank less than the others, and fewer bytes.
-
-The second folds the 57 M parameters of `paper-dense` (random weights) into three uses of rank 16,
-and prints seconds and the peak of memory.
 """
 
 import argparse
-import resource
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,20 +28,16 @@ from foldformer.data.augmentation import features_of
 from foldformer.data.cuts import read_cuts
 from foldformer.model import Model
 from foldformer.nn.linears.residual import ResidualSpec
-from foldformer.presets import preset
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", metavar="MODEL CALIBRATION HELD_OUT")
+    for name in ("model", "calibration", "held_out"):
+        parser.add_argument(name)
     parser.add_argument("--uses", type=int, default=3)
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 8, 16])
-    parser.add_argument("--paper", action="store_true")
     args = parser.parse_args()
-    if args.paper:
-        costs()
-    else:
-        errors(*args.files, uses=args.uses, ranks=args.ranks)
+    errors(args.model, args.calibration, args.held_out, uses=args.uses, ranks=args.ranks)
 
 
 @torch.no_grad()
@@ -122,41 +112,6 @@ def encoded(model: Model, features: Tensor) -> Tensor:
 
 def size(model: Model) -> int:
     return sum(4 * parameter.numel() for parameter in model.encoder.depth.parameters())
-
-
-def costs() -> None:
-    before = resident()
-    torch.manual_seed(0)
-    model = preset("paper-dense").build().eval()
-    own = sum(4 * parameter.numel() for parameter in model.parameters()) / 1e6
-    plan = Plan(uses=(3,) * 6, linear=ResidualSpec(rank=16))
-    moments = decaying()
-    wall, cpu = time.perf_counter(), time.process_time()
-    fold(model, plan, moments=moments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    print(
-        f"{time.perf_counter() - wall:.0f} s, {time.process_time() - cpu:.0f} s of a core with "
-        f"{torch.get_num_threads()} threads; peak {peak - before:.0f} MB more than before the "
-        f"model of {own:.0f} MB was made"
-    )
-
-
-def decaying() -> dict[str, Tensor]:
-    """Moments as of frames in which few directions have most of the energy, alike in all layers."""
-    found = {}
-    for width in (512, 2048):
-        frames = torch.randn(3000, width) * torch.exp(-torch.arange(width) / (width / 5))
-        found[width] = frames.t() @ frames / len(frames)
-    names = ("query", "key", "value", "output", "expand")
-    wide = {f"{place}.contract": found[2048] for place in range(18)}
-    return wide | {f"{place}.{name}": found[512] for place in range(18) for name in names}
-
-
-def resident() -> float:
-    """Megabytes of memory that the process has now."""
-    with open("/proc/self/statm") as file:
-        pages = int(file.read().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 if __name__ == "__main__":

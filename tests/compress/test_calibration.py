@@ -1,6 +1,8 @@
 """Moments from recordings, against the frames themselves."""
 
+import weakref
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from foldformer.model import Model, ModelSpec
 from foldformer.nn.depth.sequential import SequentialSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
-from foldformer.nn.linears import Linear
+from foldformer.nn.linears import Linear, LinearSpec
+from foldformer.nn.linears.basis import BasisSpec
+from foldformer.nn.linears.low_rank import LowRankSpec
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
 
@@ -186,3 +190,53 @@ def test_a_fold_by_moments_loses_less_where_they_were_taken(manifest: str) -> No
         ]
         lost.append(sum(errors))
     assert lost[1] < 0.7 * lost[0]
+
+
+def test_the_moments_of_one_layer_are_in_memory_at_once(
+    manifest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is summed for a place is on disk before the next one begins."""
+    alive: weakref.WeakSet[calibration._Sums] = weakref.WeakSet()
+    most, made = [], calibration._Sums.__init__
+
+    def counted(sums: calibration._Sums) -> None:
+        made(sums)
+        alive.add(sums)
+        most.append(len(alive))
+
+    monkeypatch.setattr(calibration._Sums, "__init__", counted)
+    moments = calibrate(built().eval(), manifest)
+    assert most == [1, 1, 1, 1]
+    assert not alive
+    assert moments["0.query"].data_ptr() != moments["0.query"].data_ptr()
+
+
+class Watched(Mapping[str, Tensor]):
+    """Moments that say how many of them are in memory."""
+
+    def __init__(self, width: dict[str, int]) -> None:
+        self.width = width
+        self.alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
+        self.most = 0
+
+    def __getitem__(self, key: str) -> Tensor:
+        found = torch.eye(self.width[key])
+        self.alive.add(found)
+        self.most = max(self.most, len(self.alive))
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.width)
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+
+@pytest.mark.parametrize("linear", [ResidualSpec(rank=2), LowRankSpec(rank=2), BasisSpec(rank=2)])
+def test_a_fold_holds_the_moments_of_few_matrices_at_once(linear: LinearSpec) -> None:
+    """Whatever the number of uses, and of layers."""
+    names = ("query", "key", "value", "output", "expand", "contract")
+    width = {f"{p}.{name}": 24 if name == "contract" else 16 for p in range(4) for name in names}
+    moments = Watched(width)
+    fold(built().eval(), Plan(uses=(4,), linear=linear), moments=moments)
+    assert 1 <= moments.most <= 2

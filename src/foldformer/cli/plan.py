@@ -113,6 +113,7 @@ def _check(args: argparse.Namespace) -> None:
 def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack", "Made"]:
     """What the planner saw, and what it made of it."""
     from foldformer.cli._bar import bar
+    from foldformer.compress.folder import map_anew
     from foldformer.compress.planning.made import make
     from foldformer.compress.planning.own import stack_of
     from foldformer.errors import InputError
@@ -123,6 +124,7 @@ def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack
     except InputError as error:
         raise InputError(f"{args.model}: {error}") from None
     stack = _heard(args, model) if args.calibration else stack_of(model)
+    map_anew(model, args.model)  # the stack has what is needed of it
     other = other_bytes(model, args.precision)
     with bar("groups") as advance:
         made = make(stack, other, budget, args.precision, args.order, args.most_uses, advance)
@@ -133,11 +135,17 @@ def _heard(args: argparse.Namespace, model: "Model") -> "Stack":
     """The layers with what their matrices hear in the recordings."""
     from foldformer.cli._bar import bar
     from foldformer.compress.calibration import calibrate
+    from foldformer.compress.folder import map_anew
     from foldformer.compress.planning.importance import heard, importance
     from foldformer.compress.planning.own import stack_of
 
-    with bar("recordings") as advance:
-        moments = calibrate(model, args.calibration, progress=advance)
+    with bar("layers") as advance:
+
+        def heard_by(done: int, all: int) -> None:
+            map_anew(model, args.model)
+            advance(done, all)
+
+        moments = calibrate(model, args.calibration, progress=heard_by)
     with bar("matrices") as advance:
         weights = importance(model, heard(args.calibration), moments, advance)
     return stack_of(model, moments, weights)

@@ -21,12 +21,13 @@ of those errors, and keeps what is computed with M well-posed.
 """
 
 
-def regular(moment: Tensor) -> Tensor:
-    """The moment (in, in) in float64, with the ridge; positive definite."""
-    exact = moment.to(torch.float64, copy=True)
-    ridge = float(RIDGE * exact.diagonal().mean())
-    exact.diagonal().add_(ridge if ridge > 0 else 1.0)
-    return exact
+def regular(moment: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """The moment (in, in) with the ridge; positive definite."""
+    found = moment.to(dtype, copy=True)
+    diagonal = moment.diagonal().double()
+    ridge = float(RIDGE * diagonal.mean())
+    found.diagonal().copy_(diagonal + (ridge if ridge > 0 else 1.0))
+    return found
 
 
 def cost(error: Tensor, moment: Tensor | None) -> Tensor:

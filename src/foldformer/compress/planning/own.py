@@ -9,6 +9,7 @@ from torch import Tensor
 from foldformer.compress.filling import Trained
 from foldformer.compress.layers import Moments, Places, linears, name_of
 from foldformer.compress.planning.stack import Stack
+from foldformer.compress.stored import Made, Stored
 from foldformer.compress.symmetries import align_layers
 from foldformer.model import Model
 
@@ -23,7 +24,8 @@ def stack_of(
     """The matrices of a model's layers, in order of depth.
 
     Aligned, each layer follows the one before it: that takes one pass for all groups that may be
-    formed. A fold lets the layers of a group meet, which brings them a little closer still.
+    formed. A fold lets the layers of a group meet, which brings them a little closer still. All
+    are kept in a temporary file.
 
     Args:
         model: its layers may be shared: then each use counts as a layer, as `fold` takes it.
@@ -33,8 +35,7 @@ def stack_of(
         align: bring layers close to each other, without a change of what they compute.
     """
     places = Places(model)
-    weights: dict[str, list[Tensor]] = {}
-    found: dict[str, list[Tensor]] = {}
+    kept, keys = Stored(), dict[str, list[str]]()
     last: dict[str, Trained] = {}
     for place in range(len(places)):
         layer, _ = places.layer(place)
@@ -46,16 +47,25 @@ def stack_of(
                 for path, each in align_layers(layer, pairs, reference=0).items()
             }
         last = own
-        for path, each in own.items():
-            weights.setdefault(name_of(path), []).append(each.weights[0])
+        for path, each in list(own.items()):
+            key = f"{place}.{name_of(path)}"
+            keys.setdefault(name_of(path), []).append(key)
+            kept.put(f"weight {key}", each.weights[0])
             if each.moments is not None:
-                found.setdefault(name_of(path), []).append(each.moments[0])
-    every = 1 / max(1, sum(map(len, weights.values())))
+                kept.put(f"moment {key}", each.moments[0])
+                last[path] = replace(each, moments=_several(kept, "moment", [key]))
+    every = 1 / max(1, sum(map(len, keys.values())))
     return Stack(
-        weights=weights,
-        moments=None if moments is None else found,
-        importance=importance or {name: [every] * len(each) for name, each in weights.items()},
+        weights={name: _several(kept, "weight", own_keys) for name, own_keys in keys.items()},
+        moments=None
+        if moments is None
+        else {name: _several(kept, "moment", own_keys) for name, own_keys in keys.items()},
+        importance=importance or {name: [every] * len(each) for name, each in keys.items()},
     )
+
+
+def _several(kept: Stored, what: str, keys: Sequence[str]) -> Made:
+    return Made(lambda index: kept[f"{what} {keys[index]}"], range(len(keys)))
 
 
 def biases_of(model: Model) -> dict[str, bool]:
@@ -79,8 +89,10 @@ def _together(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     return None if first is None or second is None else torch.cat([first, second])
 
 
-def _both(first: Sequence[Tensor] | None, second: Sequence[Tensor] | None) -> list[Tensor] | None:
-    return None if first is None or second is None else [*first, *second]
+def _both(first: Sequence[Tensor] | None, second: Sequence[Tensor] | None) -> Made | None:
+    if first is None or second is None:
+        return None
+    return Made(lambda use: (first, second)[use][0], range(2))
 
 
 def _second(pair: Trained) -> Trained:

@@ -62,7 +62,7 @@ def alone(spectra: Sequence[NDArray[np.float64]]) -> Spectrum:
 
 def metric(moment: Tensor | None) -> Tensor | None:
     """A moment with its ridge, in float32."""
-    return None if moment is None else regular(moment).float()
+    return None if moment is None else regular(moment, torch.float32)
 
 
 def left_over(

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from foldformer.compress.least_squares import regular
 from foldformer.compress.planning.options import Shape, Table, What
@@ -15,6 +17,7 @@ from foldformer.compress.planning.spectra import (
     metric,
 )
 from foldformer.compress.planning.stack import Layers, Stack
+from foldformer.compress.stored import Made
 from foldformer.measure.stored import Precision
 
 Tables = dict[Layers, dict[str, Table]]
@@ -77,9 +80,14 @@ class _Name:
         }
         if len(layers) > 1:
             weights = [self._weights[layer].float() for layer in layers]
-            moments = None
-            if self._moments is not None:
-                moments = [regular(self._moments[layer]).float() for layer in layers]
+            moments = self._metrics(layers)
             spectra["residual"] = left_over(weights, moments, scales)
             spectra["basis"] = in_one_basis(weights, moments, scales)
         return Table(self._shape, len(layers), spectra)
+
+    def _metrics(self, layers: Layers) -> Sequence[Tensor] | None:
+        """Of a group; each is made when it is asked for."""
+        known = self._moments
+        if known is None:
+            return None
+        return Made(lambda use: regular(known[layers[use]], torch.float32), range(len(layers)))
