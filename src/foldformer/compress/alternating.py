@@ -95,19 +95,16 @@ class _Group:
         for moment in moments:
             total += moment
         for use, moment in enumerate(moments):
-            self._keep(f"others {use}", _upper(total - moment))
+            self._kept.put(f"others {use}", _upper(total - moment))
         whole = _upper(total)
         del total
-        self._keep("all", whole)
+        self._kept.put("all", whole)
         for use, moment in enumerate(moments):
             # P = M T^-1 S = M - M T^-1 M, of T = M + S = L L^T.
             half = torch.linalg.solve_triangular(whole.mT, moment, upper=False)
-            self._keep(f"metric {use}", torch.addmm(moment, half.mT, half, alpha=-1))
+            self._kept.put(f"metric {use}", torch.addmm(moment, half.mT, half, alpha=-1))
 
-    def _keep(self, name: str, tensor: Tensor) -> None:
-        self._kept.put(name, tensor)
-
-    def _kept_as(self, name: str) -> Tensor:
+    def _read(self, name: str) -> Tensor:
         return self._kept[name].to(self._device)
 
     def replace(self, use: int, left: Tensor) -> None:
@@ -116,28 +113,28 @@ class _Group:
         self._energies[use] = float((left * image).sum())
         self._sum += image
         if f"image {use}" in self._kept:
-            self._sum -= self._kept_as(f"image {use}")
-        self._keep(f"image {use}", image)
+            self._sum -= self._read(f"image {use}")
+        self._kept.put(f"image {use}", image)
 
     def others(self, use: int) -> Tensor:
         """V: the best weight for the other uses."""
-        rest = self._sum - self._kept_as(f"image {use}")
+        rest = self._sum - self._read(f"image {use}")
         if self._moments is None:
             return rest / (self.uses - 1)
-        return _solved(self._kept_as(f"others {use}"), rest)
+        return _solved(self._read(f"others {use}"), rest)
 
     def metric(self, use: int) -> Tensor | None:
         """P: what an error of this use costs, after the shared weight has moved to meet it.
 
         Without moments it is (1 - 1/K) of the identity: a factor changes no minimum.
         """
-        return None if self._moments is None else self._kept_as(f"metric {use}")
+        return None if self._moments is None else self._read(f"metric {use}")
 
     def weight(self) -> Tensor:
         """U: the best weight for all uses."""
         if self._moments is None:
             return self._sum / self.uses
-        return _solved(self._kept_as("all"), self._sum)
+        return _solved(self._read("all"), self._sum)
 
     def cost(self, weight: Tensor) -> float:
         """The sum over the uses of tr(E^T M E), E = T - U, for the best weight U.
