@@ -36,11 +36,6 @@ class Shape:
     precision: Precision
 
     @property
-    def limit(self) -> int:
-        """The largest rank."""
-        return min(self.inputs, self.outputs)
-
-    @property
     def full(self) -> int:
         """Bytes of a matrix."""
         return matrix_bytes(self.inputs, self.outputs, self.precision, full_rank=True)
