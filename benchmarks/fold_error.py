@@ -20,10 +20,10 @@ from _parts import PARTS
 from foldformer.checkpoint import load_model
 from foldformer.compress.calibration import calibrate
 from foldformer.compress.filling import filled
-from foldformer.compress.fold import fold, groups, stack_of
+from foldformer.compress.fold import fold, stack_of
 from foldformer.compress.layers import Moments, Places
 from foldformer.compress.matrices import Start, output_error
-from foldformer.compress.plan import Plan
+from foldformer.compress.plan import Plan, groups
 from foldformer.data.augmentation import features_of
 from foldformer.data.cuts import read_cuts
 from foldformer.model import Model

@@ -266,8 +266,13 @@ def test_a_plan_that_cannot_be(
         (["--uses", "2", "--rank", "17"], "rank"),
         (["--uses", "2", "--steps", "3"], "--steps: is for learning; give --data as well"),
         (["--uses", "2", "--valid", "x"], "--valid: is for foldformer's own models"),
+        (["--uses", "2", "--nodes", "2"], "--nodes: is for foldformer's own models"),
+        (["--uses", "2", "--strategy", "fsdp"], "--strategy: is for foldformer's own models"),
+        (["--uses", "2", "--accept-changes"], "--accept-changes: is for foldformer's own models"),
+        (["--uses", "2", "--skip-bad-batches", "1"], "--skip-bad-batches: is for foldformer's own"),
         (["--uses", "2", "--training.seed", "1"], "--training.seed: is for foldformer's own"),
         (["--plan", "PLAN"], "are 3 layers together, and the model has 4"),
+        (["--plan", "PLAN", "--rank", "0"], "--rank: stands in the plan"),
         (["--plan", "PLAN", "--layers", "encoder.layer"], "--layers: stands in the plan"),
     ],
 )  # fmt: skip

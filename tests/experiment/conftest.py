@@ -78,10 +78,11 @@ elif words[0] == "evaluate":
     score = {"value": 50.0, "low": 0.0, "high": 90.0}
     every = {"utterances": 2, "words": 4, "wer": score, "cer": score, "bleu": score, "chrf": score}
     print(json.dumps({"scores": {"all": every}, "audio_seconds": 3.0}))
-    lines = [("b", "one two", "one too"), ("a", "one two", "two")]
+    lines = [("b", "one two", "one\\u2028too"), ("a", "one two", "two")]
     keys = ("id", "reference", "hypothesis")
     said = [{"language": "en", **dict(zip(keys, line))} for line in lines]
-    pathlib.Path(output).write_text("\\n".join(map(json.dumps, said)))
+    text = "".join(json.dumps(each, ensure_ascii=False) + "\\n" for each in said)
+    pathlib.Path(output).write_text(text, encoding="utf-8")
 """
 
 

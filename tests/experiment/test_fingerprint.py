@@ -64,3 +64,12 @@ def test_what_is_missing_is_named(manifest: Path) -> None:
         fingerprint(str(manifest))
     with pytest.raises(InputError, match=r"none\.jsonl: cannot be read"):
         fingerprint(str(manifest.with_name("none.jsonl")))
+
+
+def test_a_damaged_archive_is_named(manifest: Path) -> None:
+    packed = manifest.with_suffix(".jsonl.gz")
+    data = bytearray(gzip.compress(manifest.read_bytes()))
+    data[len(data) // 2] ^= 0xFF
+    packed.write_bytes(data)
+    with pytest.raises(InputError, match=r"cuts\.jsonl\.gz: cannot be read"):
+        fingerprint(str(packed))

@@ -1,14 +1,16 @@
 """Results are lines that are whole or not there, with the counts that belong to them."""
 
 import json
+import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from foldformer.errors import InputError
-from foldformer.experiment.results import cut_torn_line, read_results
+from foldformer.experiment.results import append_plan, cut_torn_line, read_results
 
 
 def test_results_come_back(tmp_path: Path, write_results: Callable[..., Path]) -> None:
@@ -85,3 +87,21 @@ def test_a_line_is_plain_json(tmp_path: Path, write_results: Callable[..., Path]
     """So that other programs can read it."""
     lines = [json.loads(line) for line in write_results(tmp_path).read_text().splitlines()]
     assert [line["seed"] for line in lines[1:]] == [1] * 6 + [2] * 6
+
+
+def test_a_line_that_the_disk_has_no_room_for_is_said_and_taken_back(
+    tmp_path: Path, write_results: Callable[..., Path]
+) -> None:
+    """The system takes a part of it then, and calls that a success."""
+    path = write_results(tmp_path)
+    whole = path.read_bytes()
+    recorded = read_results(path)
+    assert recorded.spec is not None
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written: No space left"):
+            append_plan(path, replace(recorded.spec, title="Another"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == whole

@@ -125,6 +125,25 @@ def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(
     assert len(read_results(path).results) == len(first.runs)
 
 
+def test_models_that_are_gone_are_trained_again_along_the_whole_way(
+    recipe: Path, runner: Make, asked: Asked
+) -> None:
+    """A new cell needs a model that is gone, and so is the one which that began from."""
+    first, _ = runner()
+    assert first.run()
+    for name in ("recognition/k3/1", "translation/k3/1"):
+        (first.runs[name].model / "training" / "curve.json").unlink()
+    path = recipe / "experiment.yaml"
+    path.write_text(path.read_text().replace(", tasks: [recognition]", ""))
+    before = len(asked())
+    second, _ = runner()
+    assert second.run()
+    assert models(asked()[before:], "train") == ["recognition/k3/1", "translation/k3/1"]
+    assert models(asked()[before:], "evaluate") == [
+        "translation/k3-int8/1", "translation/k3-int8/2",
+    ]  # fmt: skip
+
+
 def test_a_compressed_cell_says_what_it_was_made_of(
     compressed: Path, runner: Make, asked: Asked
 ) -> None:

@@ -95,6 +95,19 @@ def test_patterns_choose_runs_and_what_they_need(recipe: Path) -> None:
         chosen(planned, ["k4"])
 
 
+def test_what_is_needed_is_found_wherever_its_cell_stands(recipe: Path) -> None:
+    path = recipe / "experiment.yaml"
+    text = path.read_text().replace(", tasks: [recognition]", "")
+    first, last = text.index("  dense: {"), text.index("smoke:")
+    cells = text[first:last]
+    int8 = cells.index("  k3-int8")
+    path.write_text(text[:first] + cells[int8:] + cells[:int8] + text[last:])
+    planned = plan(read_experiment(recipe), recipe)
+    assert set(chosen(planned, ["translation/k3-int8/1"])) == {
+        "translation/k3-int8/1", "translation/k3/1", "recognition/k3/1",
+    }  # fmt: skip
+
+
 def test_a_smoke_test_is_small_and_apart(recipe: Path) -> None:
     planned = plan(read_experiment(recipe), recipe, smoke=True)
     assert list(planned.runs) == [

@@ -100,3 +100,8 @@ def test_a_heat_map_has_a_shade_for_each_pair() -> None:
         "0.25",
         "1.00",
     ]
+
+
+def test_large_values_are_written_out() -> None:
+    svg = ET.fromstring(curves([Line("a", ((0.0, 1.0), (2500.0, 2.0)))], "hours", "WER"))
+    assert {"0", "1000", "2000"} <= set(texts(svg))

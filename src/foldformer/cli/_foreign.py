@@ -180,6 +180,10 @@ def _check(args: argparse.Namespace) -> None:
         "--valid": args.valid,
         "--config": args.config,
         "--devices": args.devices,
+        "--nodes": args.nodes,
+        "--strategy": args.strategy != "ddp",
+        "--accept-changes": args.accept_changes,
+        "--skip-bad-batches": args.skip_bad_batches,
         f"{' '.join(map(str, args.settings[:1]))}": args.settings,
     }
     for option, value in others.items():
@@ -203,7 +207,7 @@ def _plan(args: argparse.Namespace, model: "nn.Module", lists: Sequence[str]) ->
 
     if args.plan is not None:
         for option in ("uses", "rank", "order", "layers"):
-            if getattr(args, option):
+            if getattr(args, option) not in (None, []):
                 raise SpecError(f"--{option}: stands in the plan; give --plan or --uses")
         plan = read_plan(ForeignPlanFile, args.plan, model).plan
         try:

@@ -131,7 +131,7 @@ def _asked(args: argparse.Namespace) -> dict[str, object]:
         ("data", "valid", args.valid),
         ("training", "steps", args.steps),
     ):
-        if value:
+        if value not in (None, []):
             part = asked.get(key, {})
             if not isinstance(part, dict):
                 raise SpecError(f"{args.config}: {key}: expected a mapping, got {part!r}")

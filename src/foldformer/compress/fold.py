@@ -10,11 +10,10 @@ from torch import Tensor
 from foldformer.compress.filling import filled
 from foldformer.compress.layers import Moments, Places, check_trained, linears, name_of
 from foldformer.compress.matrices import Start, source_layers
-from foldformer.compress.plan import Plan
+from foldformer.compress.plan import Plan, groups
 from foldformer.compress.symmetries import Stack, align_layers
 from foldformer.errors import SpecError
 from foldformer.model import Model, ModelSpec
-from foldformer.nn.depth.order import adjacent, cycle
 from foldformer.nn.depth.sequential import SequentialSpec
 from foldformer.nn.layer import Layer
 from foldformer.nn.linears import LinearSpec
@@ -107,19 +106,6 @@ def aligned(model: Model, plan: Plan) -> Model:
                 parameters["weight"].copy_(trained.weights[use])
                 if trained.biases is not None and "bias" in parameters:
                     parameters["bias"].copy_(trained.biases[use : use + 1])
-    return found
-
-
-def groups(plan: Plan) -> list[list[int]]:
-    """The places in depth of each layer of the plan, in the order of its uses.
-
-    >>> groups(Plan(uses=(2, 2))), groups(Plan(uses=(2, 2), order="cycle"))
-    ([[0, 1], [2, 3]], [[0, 2], [1, 3]])
-    """
-    order = {"adjacent": adjacent, "cycle": cycle}[plan.order](plan.uses)
-    found: list[list[int]] = [[] for _ in plan.uses]
-    for place, (layer, _) in enumerate(order):
-        found[layer].append(place)
     return found
 
 

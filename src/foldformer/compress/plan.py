@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from foldformer.errors import SpecError
+from foldformer.nn.depth.order import adjacent, cycle
 from foldformer.nn.linears import LinearSpec
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.spec import Spec
@@ -41,3 +42,16 @@ class Plan(Spec):
             if key in self.linears:
                 return self.linears[key]
         return self.linear
+
+
+def groups(plan: Plan) -> list[list[int]]:
+    """The places in depth, 0..L-1, of each layer of the plan, in the order of its uses.
+
+    >>> groups(Plan(uses=(2, 1))), groups(Plan(uses=(2, 1), order="cycle"))
+    ([[0, 1], [2]], [[0, 2], [1]])
+    """
+    order = (adjacent if plan.order == "adjacent" else cycle)(plan.uses)
+    found: list[list[int]] = [[] for _ in plan.uses]
+    for place, (group, _) in enumerate(order):
+        found[group].append(place)
+    return found

@@ -1,4 +1,4 @@
-"""`python -m foldformer.experiment.child VERB ...`: the command, which ends when its parent does.
+"""`python -m foldformer.experiment.child PARENT VERB ...`: the command; it ends when PARENT does.
 
 A runner that is killed outright can end nobody. Its trainings would go on, and be in the way of the
 runner that goes on in its place.

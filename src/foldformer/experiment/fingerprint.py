@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def _add_content(digest: "hashlib._Hash", path: Path) -> None:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 

@@ -114,11 +114,11 @@ def _scores(path: Path) -> dict[str, object]:
 def _transcripts(path: Path) -> list[dict[str, str]]:
     """Id, language, reference and hypothesis of every utterance, in the order of the ids."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        said = [
-            {key: str(line[key]) for key in ("id", "language", "reference", "hypothesis")}
-            for line in map(json.loads, lines)
-        ]
+        with path.open(encoding="utf-8") as file:  # not splitlines: a text may hold U+2028
+            said = [
+                {key: str(line[key]) for key in ("id", "language", "reference", "hypothesis")}
+                for line in map(json.loads, file)
+            ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is missing or damaged ({error})") from None
     return sorted(said, key=lambda each: each["id"])

@@ -185,9 +185,11 @@ def chosen(plan: Plan, only: Sequence[str]) -> dict[str, Run]:
                 f"{nearest(pattern, known)}"
             )
         wanted |= matching
-    for run in list(plan.runs.values())[::-1]:  # what is needed stands before
-        if run.name in wanted and run.needs is not None:
-            wanted.add(run.needs)
+    for name in list(wanted):
+        needs = plan.runs[name].needs
+        while needs is not None:
+            wanted.add(needs)
+            needs = plan.runs[needs].needs
     return {name: run for name, run in plan.runs.items() if name in wanted}
 
 

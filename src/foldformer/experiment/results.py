@@ -1,5 +1,6 @@
 """The results of an experiment: JSON lines that are appended whole, counts of utterances beside."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -196,11 +197,15 @@ def cut_torn_line(path: Path) -> None:
 
 def _append(path: Path, data: Mapping[str, object]) -> None:
     """One line in one write, on the disk before anything else happens."""
-    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    line = text.encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
-            file.write(line.encode())
+            whole = file.tell()
+            if file.write(line) < len(line):  # the next line would go on from a torn one
+                file.truncate(whole)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(file.fileno())
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None

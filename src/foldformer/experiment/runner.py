@@ -134,12 +134,11 @@ class Runner:
         return not self.failed
 
     def _is_due(self, run: Run, recorded: Recorded) -> bool:
-        """Not finished; or its model, which another run needs that is not, is not there."""
+        """Not finished; or its model, which another run needs that is due, is not there."""
         if not is_finished(run, recorded):
             return True
         later = [each for each in self.runs.values() if each.needs == run.name]
-        wanted = any(not is_finished(each, recorded) for each in later)
-        return wanted and not is_trained(run)
+        return any(self._is_due(each, recorded) for each in later) and not is_trained(run)
 
     def _make_corpora(self) -> None:
         for step in corpora_of(self.plan.spec.corpora, self.plan.output):

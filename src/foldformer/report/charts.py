@@ -242,7 +242,7 @@ def _frame(across: Axis, up: Axis, x: str, y: str) -> Markup:
     for value in across.ticks():
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                across(value), bottom + 18, f"{value:.3g}"
+                across(value), bottom + 18, f"{float(f'{value:.3g}'):g}"
             )
         )
     parts.append(

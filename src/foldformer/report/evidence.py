@@ -26,25 +26,31 @@ class Evidence:
         spec: the experiment.
         results: {TASK/CELL/SEED: result}.
         tables: all of them, complete or not.
-        planned: number of runs.
     """
 
     path: Path
     spec: ExperimentSpec
     results: dict[str, Result]
     tables: tuple[Table, ...] = field(default_factory=tuple)
-    planned: int = 0
+
+    @property
+    def planned(self) -> int:
+        """Number of runs that there are to be."""
+        return len(self._wanted)
 
     @property
     def done(self) -> int:
         """Planned runs that have a result."""
-        wanted = {
+        return len(self._wanted & self.results.keys())
+
+    @property
+    def _wanted(self) -> set[str]:
+        return {
             name_of(task, cell, seed)
             for cell in self.spec.cells
             for task in self.spec.tasks_of(cell)
             for seed in self.spec.seeds_of(cell)
         }
-        return len(wanted & self.results.keys())
 
     @property
     def smoke(self) -> bool:
@@ -82,11 +88,9 @@ def read_evidence(place: Path) -> Evidence:
         raise InputError(
             f"{recorded.path}: holds results of a smoke test beside real ones; keep them apart"
         )
-    seeds = sum(len(spec.tasks_of(cell)) * len(spec.seeds_of(cell)) for cell in spec.cells)
     return Evidence(
         path=recorded.path,
         spec=spec,
         results=recorded.results,
         tables=tuple(tables_of(spec, recorded)),
-        planned=seeds,
     )

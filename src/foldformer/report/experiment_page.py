@@ -9,6 +9,7 @@ from markupsafe import Markup
 from foldformer.decode.edits import Pair, aligned
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
+from foldformer.experiment.plan import name_of
 from foldformer.experiment.results import Result
 from foldformer.measure.similarity import Similarity
 from foldformer.report.charts import Line, Point, curves, heat, key, scatter
@@ -123,7 +124,7 @@ def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
             utterances: dict[str, dict[str, Any]] = {}
             for cell, row in evidence.spec.cells.items():
                 seed = evidence.spec.seeds_of(cell)[0]
-                result = evidence.results.get(f"{task}/{cell}/{seed}")
+                result = evidence.results.get(name_of(task, cell, seed))
                 for each in result.examples.get(name, ()) if result is not None else ():
                     shown = utterances.setdefault(each["id"], {**each, "written": []})
                     shown["written"].append((row.title, _pairs(each)))

@@ -5,6 +5,7 @@ from typing import Any
 
 from foldformer.decode.measures import MEASURES
 from foldformer.report.side_by_side import side_by_side
+from foldformer.report.written import figure, with_interval
 
 _EDITS = {"substitutions": "substituted", "insertions": "inserted", "deletions": "deleted"}
 
@@ -120,16 +121,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def _interval(score: Mapping[str, Any], sign: str = "") -> str:
     if score["value"] is None:
         return "-"
-    digits = _digits(score["value"])
-    low, high = (
-        "?" if end is None else f"{end:{sign}.{digits}f}" for end in (score["low"], score["high"])
-    )
-    return f"{score['value']:{sign}.{digits}f} [{low}, {high}]"
+    return with_interval(score["value"], score["low"], score["high"], sign)
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.{_digits(value)}f}"
-
-
-def _digits(value: float) -> int:
-    return 1 if abs(value) >= 10 else 2
+    return "-" if value is None else figure(value)

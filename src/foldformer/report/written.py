@@ -8,10 +8,11 @@ def figure(value: float | None, sign: str = "") -> str:
     return f"{value:{sign}.{1 if abs(value) >= 10 else 2}f}"
 
 
-def with_interval(value: float, low: float, high: float, sign: str = "") -> str:
-    """VALUE [LOW, HIGH], all with as many decimals as the value."""
+def with_interval(value: float, low: float | None, high: float | None, sign: str = "") -> str:
+    """VALUE [LOW, HIGH], all with as many decimals as the value; `?` for an end not known."""
     digits = 1 if abs(value) >= 10 else 2
-    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+    ends = ("?" if end is None else f"{end:{sign}.{digits}f}" for end in (low, high))
+    return f"{value:{sign}.{digits}f} [{', '.join(ends)}]"
 
 
 def percent(value: float) -> str:

@@ -161,6 +161,7 @@ def test_converts_to_a_folder_of_transformers(
         (lambda f: (f / "model.bin").write_bytes(b""), "is damaged or no CTranslate2 model"),
         (lambda f: (f / "vocabulary.txt").unlink(), "vocabulary.txt: missing"),
         (lambda f: (f / "vocabulary.txt").write_text("a"), r"has no <\|endoftext\|>"),
+        (lambda f: (f / "vocabulary.json").write_text('["a",'), "vocabulary.json: is damaged"),
         (lambda f: (f / "config.json").write_text("{"), "config.json: missing or damaged"),
     ],
 )
@@ -183,3 +184,12 @@ def test_another_model_is_refused(tiny: Make, source: Source) -> None:
     with pytest.raises(InputError, match="holds a AnotherSpec; expected a WhisperSpec"):
         read_whisper(folder)
     assert read_variables(folder / "model.bin")[0] == "AnotherSpec"
+
+
+def test_a_tensor_of_half_a_number_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    data = written({"a": torch.zeros(1)}, {})
+    size = struct.pack("<I", 4)
+    path.write_bytes(data.replace(size + bytes(4), struct.pack("<I", 3) + bytes(3)))
+    with pytest.raises(InputError, match=r"model\.bin: is damaged or no CTranslate2 model"):
+        read_variables(path)

@@ -9,7 +9,7 @@ import torch
 
 from foldformer.compress.fold import fold
 from foldformer.compress.planning.importance import importance
-from foldformer.compress.planning.loss import LOST
+from foldformer.compress.planning.loss import LOST, smallest_part
 from foldformer.compress.planning.made import Made, make
 from foldformer.compress.planning.own import biases_of, stack_of
 from foldformer.compress.planning.planner import Planner, candidates
@@ -156,6 +156,11 @@ def test_maps_without_biases_stay_without(build: Build) -> None:
     found = folded(model, made(model, 0.5))
     names = [name for name in found.state_dict() if ".query.bias" in name]
     assert names == []
+
+
+def test_a_map_into_which_nothing_comes_does_not_matter() -> None:
+    error, part = smallest_part(torch.randn(6, 4), torch.zeros(6, 6))
+    assert (part, bool(error.any())) == (0.0, False)
 
 
 def test_importance_is_what_taking_a_part_away_does(build: Build) -> None:

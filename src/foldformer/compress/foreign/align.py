@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from foldformer.compress.align import align_heads, align_units, procrustes, rotary_turn
 from foldformer.compress.filling import Trained
 from foldformer.compress.foreign.fold import check_weights
-from foldformer.compress.foreign.plan import ForeignPlan, groups, matched
+from foldformer.compress.foreign.plan import ForeignPlan, matched
 from foldformer.compress.foreign.roles import Attention, FeedForward, roles
 from foldformer.compress.foreign.stacks import Stack, matrix
+from foldformer.compress.plan import groups
 from foldformer.errors import SpecError
 
 Roles = Mapping[str, Sequence[Attention | FeedForward]]

@@ -41,7 +41,7 @@ def read_variables(path: str | Path) -> tuple[str, dict[str, Tensor]]:
                 variables[alias] = variables[name]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (struct.error, EOFError, IndexError, KeyError, UnicodeDecodeError, RuntimeError):
+    except (struct.error, EOFError, IndexError, KeyError, ValueError, RuntimeError):
         raise InputError(f"{path}: is damaged or no CTranslate2 model; copy it again") from None
     return kind, variables
 

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from foldformer.compress.filling import Trained, filled
 from foldformer.compress.foreign.folded_linear import FoldedLinear
-from foldformer.compress.foreign.plan import ForeignPlan, groups, matched
+from foldformer.compress.foreign.plan import ForeignPlan, matched
 from foldformer.compress.foreign.stacks import Stack, is_transposed, matrix
 from foldformer.compress.layers import check_trained
 from foldformer.compress.matrices import Start, source_layers
-from foldformer.compress.plan import Plan
+from foldformer.compress.plan import Plan, groups
 from foldformer.errors import SpecError
 from foldformer.nn.linears import Linear
 from foldformer.nn.linears.dense import DenseSpec

@@ -7,7 +7,6 @@ from torch import nn
 from foldformer.compress.foreign.stacks import Stack, find_stack
 from foldformer.compress.plan import Plan
 from foldformer.errors import SpecError
-from foldformer.nn.depth.order import Order, adjacent, cycle
 from foldformer.spec import Spec, nearest
 
 FORMAT = 1
@@ -34,19 +33,6 @@ class ForeignPlan(Spec):
             )
         if not self.stacks:
             raise SpecError("stacks: is empty; expected a plan for one list of layers at least")
-
-
-def groups(plan: Plan) -> list[list[int]]:
-    """The layers of each group, 0..L-1, in order of their uses.
-
-    >>> groups(Plan(uses=(2, 1), order="cycle"))
-    [[0, 2], [1]]
-    """
-    order: Order = (adjacent if plan.order == "adjacent" else cycle)(plan.uses)
-    found: list[list[int]] = [[] for _ in plan.uses]
-    for layer, (group, _) in enumerate(order):
-        found[group].append(layer)
-    return found
 
 
 def matched(model: nn.Module, plan: ForeignPlan) -> dict[str, tuple[Stack, Plan]]:

@@ -166,11 +166,14 @@ def _vocabulary(folder: Path) -> dict[str, int]:
     """{token: number}.
 
     Raises:
-        InputError: there is no vocabulary.
+        InputError: there is no vocabulary, or it is damaged or lacks a token of Whisper's.
     """
     plain, listed = folder / "vocabulary.txt", folder / "vocabulary.json"
     if listed.is_file():
-        tokens = json.loads(listed.read_text(encoding="utf-8"))
+        try:
+            tokens = json.loads(listed.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(f"{listed}: is damaged; it comes with the model") from None
     elif plain.is_file():
         tokens = plain.read_text(encoding="utf-8").split("\n")
     else:

@@ -24,7 +24,7 @@ def smallest_part(weight: Tensor, moment: Tensor) -> tuple[Tensor, float]:
     """
     values = energies(weight.double(), regular(moment))
     tails = values[::-1].cumsum()[::-1]
-    if not tails[0] > 0:
+    if not (tails[0] > 0 and moment.any()):  # nothing is applied, or nothing ever comes in
         return torch.zeros_like(weight), 0.0
     down, up = factor(weight, int((tails > LOST * tails[0]).sum()), moment)
     approximation = down @ up

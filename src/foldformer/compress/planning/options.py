@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foldformer.compress.planning.programme import Options
 from foldformer.compress.planning.spectra import Spectrum
-from foldformer.measure.stored import Precision, matrix_bytes, vector_bytes
+from foldformer.measure.stored import Precision, matrix_bytes
 from foldformer.nn.linears import LinearSpec
 from foldformer.nn.linears.basis import BasisSpec
 from foldformer.nn.linears.dense import DenseSpec
@@ -36,19 +36,9 @@ class Shape:
     precision: Precision
 
     @property
-    def limit(self) -> int:
-        """The largest rank."""
-        return min(self.inputs, self.outputs)
-
-    @property
     def full(self) -> int:
         """Bytes of a matrix."""
         return matrix_bytes(self.inputs, self.outputs, self.precision, full_rank=True)
-
-    @property
-    def diagonal(self) -> int:
-        """Bytes of a diagonal."""
-        return vector_bytes(self.limit)
 
     def down(self, most: int) -> NDArray[np.int64]:
         """Bytes of (in, R) for R = 0 .. most."""
@@ -71,14 +61,12 @@ class Choice:
         ranks: of each use; of the basis alone; () where the matrices are kept.
         bytes: that it takes.
         error: that is predicted.
-        diagonal: whether each use has a diagonal residual.
     """
 
     what: What
     ranks: tuple[int, ...]
     bytes: int
     error: float
-    diagonal: bool = False
 
     def spec(self, uses: int, bias: bool) -> LinearSpec:
         """In the words of a model's configuration."""
@@ -89,7 +77,7 @@ class Choice:
         rank = self.ranks[0] if len(set(self.ranks)) == 1 else self.ranks
         if self.what == "low_rank":
             return LowRankSpec(rank=rank, bias=bias)
-        return ResidualSpec(rank=rank, diagonal=self.diagonal, bias=bias)
+        return ResidualSpec(rank=rank, diagonal=False, bias=bias)
 
 
 class Table:
