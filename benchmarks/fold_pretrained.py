@@ -46,6 +46,7 @@ from foldformer.compress.foreign import (
     inputs,
     planning,
 )
+from foldformer.compress.foreign.seen import look
 from foldformer.compress.matrices import output_error
 from foldformer.compress.plan import Plan
 from foldformer.decode.score import score_text
@@ -169,7 +170,7 @@ def recover(
 ) -> None:
     """Fold by the best plan, and let the result learn from the original; judged four times."""
     lists = list(find_stacks(model))
-    seen = planning.look(model, lists, calibration)
+    seen = look(model, lists, calibration)
     matrices = sum(matrix.numel() for matrix in maps(model, find_stacks(model).values()).values())
     made, tried = planning.make(seen, seen.other + int(4 * keep * matrices))
     print("lost when tried:", ", ".join(f"{name} {error:.3f}" for name, error in tried.items()))

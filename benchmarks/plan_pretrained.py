@@ -28,6 +28,7 @@ from _parts import PARTS
 from foldformer.compress.foreign import ForeignPlan, align, calibrate, find_stack, fold, planning
 from foldformer.compress.foreign.importance import said
 from foldformer.compress.foreign.originals import batches_of, lists_of, load_original, widest
+from foldformer.compress.foreign.seen import look
 from foldformer.compress.matrices import Start
 from foldformer.compress.plan import Plan
 from foldformer.compress.planning.made import ALONE
@@ -76,22 +77,26 @@ def plans(
     percents: Sequence[int],
 ) -> None:
     start = time.process_time()
-    seen = planning.look(model, lists, calibration)
+    seen = look(model, lists, calibration)
     tables, layers = planning.tables_of(seen.stacks), planning.layers_of_all(seen.stacks)
     ways = {"plan": Planner(tables, layers)} | {
         name: Planner(tables, layers, "adjacent", whats) for name, whats in ALONE.items()
     }
     whole = ways["plan"].largest
     print(f"planning: {time.process_time() - start:.0f} s of processor time; maps {whole:,} bytes")
-    print(f"{'% of them':>10}" + "".join(f"{f'{n}: foreseen, lost':>27}" for n in ways), "  taken")
+    print(
+        f"{'% of them':>10}"
+        + "".join(f"{f'{n}: foreseen, lost':>27}" for n in (*ways, "plan, tried")),
+        "  taken",
+    )
     for percent in percents:
         budget = whole * percent // 100
         chosen = {n: way.best(budget) for n, way in ways.items() if way.error(budget) < 1e9}
-        kept = list(chosen.values())
-        errors = dict(zip(chosen, planning.lost(seen, kept, held), strict=True))
-        tried = dict(zip(chosen, planning.lost(seen, kept, seen.apart), strict=True))
+        made, tried = planning.make(seen, seen.other + budget)
+        chosen["plan, tried"] = made.chosen
+        errors = dict(zip(chosen, planning.lost(seen, list(chosen.values()), held), strict=True))
         row = f"{percent:10}"
-        for name in ways:
+        for name in (*ways, "plan, tried"):
             found = name in chosen
             row += (
                 f"{100 * chosen[name].error:16.2f}{100 * errors[name]:11.2f}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from foldformer.compress.foreign.plan import ForeignPlan
-    from foldformer.compress.foreign.planning import Seen, Stacks
+    from foldformer.compress.foreign.seen import Seen, Stacks
     from foldformer.compress.planning.made import Made
 
 EXTRA = "transformers"
@@ -141,9 +141,10 @@ def _made(
 ) -> tuple["Seen", "Made", dict[str, float]]:
     """What the planner saw, what it made of it, and what that lost when it was tried."""
     from foldformer.compress.foreign import planning
+    from foldformer.compress.foreign.seen import look
 
     with bar("matrices") as advance:
-        seen = planning.look(model, lists, batches, advance)
+        seen = look(model, lists, batches, advance)
     with bar("groups") as advance:
         made, tried = planning.make(seen, budget, args.order, args.most_uses, advance)
     return seen, made, tried
@@ -160,7 +161,7 @@ def _counted(stacks: "Stacks") -> list[str]:
 
 
 def _page(args: argparse.Namespace, model: "nn.Module", made: "Made", stacks: "Stacks") -> str:
-    from foldformer.compress.foreign.planning import stack_of
+    from foldformer.compress.foreign.seen import stack_of
     from foldformer.compress.planning.pictures import pictures
     from foldformer.report.plan_page import plan_page
 

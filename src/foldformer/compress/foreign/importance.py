@@ -1,6 +1,7 @@
 """How much the loss of a part of a map's output matters to what a foreign model says: by trying."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -47,18 +48,35 @@ def importance(
     found: dict[str, float] = {}
     for done, (path, linear) in enumerate(maps.items(), start=1):
         error, part = smallest_part(matrix(linear), moments[path])
-        # A hook: nothing of ours stands in a foreign model that is only looked at.
-        handle = linear.register_forward_hook(lambda _, args, y, e=error: y - args[0] @ e)
-        try:
-            lost = sum(
-                float((said(model, batch) - y).square().sum())
-                for batch, y in zip(batches, exact, strict=True)
-            )
-        finally:
-            handle.remove()
+        with erring({linear: error}):
+            lost = energy_lost(model, batches, exact)
         found[path] = lost / whole / part if part else 0.0
         progress(done, len(maps))
     return found
+
+
+@contextmanager
+def erring(errors: Mapping[nn.Module, Tensor]) -> Iterator[None]:
+    """While it is in force, linear maps compute with their matrices less these, (in, out) each.
+
+    By hooks: nothing of ours stands in a foreign model that is only looked at.
+    """
+    with ExitStack() as hooks:
+        for linear, error in errors.items():
+            handle = linear.register_forward_hook(lambda _, args, y, e=error: y - args[0] @ e)
+            hooks.callback(handle.remove)
+        yield
+
+
+@torch.no_grad()
+def energy_lost(
+    model: nn.Module, batches: Iterable[Mapping[str, Any]], exact: Iterable[Tensor]
+) -> float:
+    """The squared distance of what a model says now from what it should, over all batches."""
+    return sum(
+        float((said(model, batch) - y).square().sum())
+        for batch, y in zip(batches, exact, strict=True)
+    )
 
 
 def said(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:

@@ -1,95 +1,28 @@
 """What a budget of bytes buys best in a foreign model, over all of its lists of layers at once."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from foldformer.compress.foreign.align import align
-from foldformer.compress.foreign.calibration import calibrate
-from foldformer.compress.foreign.files import numbers_of
-from foldformer.compress.foreign.fold import check_weights, fold
-from foldformer.compress.foreign.importance import importance, said
+from foldformer.compress.foreign.fold import fold, unfold
+from foldformer.compress.foreign.importance import energy_lost, erring, said
 from foldformer.compress.foreign.plan import ForeignPlan
+from foldformer.compress.foreign.seen import Batches, Seen, Stacks
 from foldformer.compress.foreign.stacks import find_stack, matrix
 from foldformer.compress.plan import Plan
 from foldformer.compress.planning.file import MadeFile, MadeSpec, fingerprint
 from foldformer.compress.planning.made import ALONE, Made, best_of
+from foldformer.compress.planning.options import KINDS, What
 from foldformer.compress.planning.planner import Chosen, Orders, Planner, candidates
-from foldformer.compress.planning.stack import Stack
+from foldformer.compress.planning.stack import Layers
 from foldformer.compress.planning.tables import Tables, tables
 from foldformer.errors import SpecError
 
-Stacks = Mapping[str, Stack]
-"""{list of layers: its matrices}, in the order in which a plan counts their layers."""
-
-TRIED = 2
-"""Batches that each map is tried on: what one map does hardly depends on the words."""
-
-APART, MOST_APART = 8, 4
-"""Of so many batches one is kept apart, and at most so many in all, to try whole plans on."""
-
-Batches = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A foreign model as the planner sees it.
-
-    Attributes:
-        model: a copy with the layers of each list close to each other; it computes the same.
-        stacks: its matrices.
-        moments: of the inputs of its maps, {path: (in, in)}; None without calibration.
-        apart: batches that moments and importance know nothing of, where there were enough.
-        other: bytes in float32 of all that no plan changes.
-    """
-
-    model: nn.Module
-    stacks: Stacks
-    moments: Mapping[str, Tensor] | None
-    apart: Batches
-    other: int
-
-
-def look(
-    model: nn.Module,
-    lists: Sequence[str],
-    batches: Batches | None = None,
-    progress: Callable[[int, int], None] = lambda done, all: None,
-) -> Seen:
-    """Bring the layers of a copy close to each other, and measure what their maps are given.
-
-    Args:
-        model: trained, in float32; it is left as it is.
-        lists: its lists of layers, as `find_stacks` names them.
-        batches: to calibrate with; without, errors are those of weights and not of outputs.
-        progress: called with the number of maps tried, and of all.
-
-    Raises:
-        InputError: the model has no such lists, or there is too little to calibrate with.
-        SpecError: weights are not finite, not in float32 or not in memory.
-    """
-    stacks = {name: find_stack(model, name) for name in lists}
-    for stack in stacks.values():
-        check_weights(stack)
-    closer = copy.deepcopy(model)
-    plans = {name: Plan(uses=(len(stack.layers),)) for name, stack in stacks.items()}
-    align(closer, ForeignPlan(stacks=plans))
-    moments: dict[str, Tensor] | None = None
-    counts: dict[str, float] = {}
-    apart: Batches = ()
-    if batches is not None:
-        apart = batches[APART - 1 :: APART][:MOST_APART]
-        heard = [batch for n, batch in enumerate(batches) if n % APART != APART - 1]
-        moments = calibrate(closer, lists, heard)
-        few = [heard[len(heard) * (2 * n + 1) // (2 * TRIED)] for n in range(TRIED)]
-        counts = importance(closer, lists, few, moments, progress)
-        apart = apart or heard
-    found = {name: stack_of(closer, name, moments, counts) for name in lists}
-    return Seen(closer, found, moments, apart, other_bytes(closer, found))
+ROUNDS = 3
+"""Times that a plan is tried part by part, and made anew."""
 
 
 def make(
@@ -134,10 +67,70 @@ def make(
         for name, whats in ALONE.items()
         if made.alone[name] < float("inf")
     }
+    for number in range(1, ROUNDS + 1):
+        every = corrected(every, seen, made.chosen)
+        made = best_of(every, layers, seen.other, budget, "fp32", orders)
+        ways[f"corrected {number}"] = made.chosen
     errors = lost(seen, list(ways.values()), seen.apart)
     tried = dict(zip(ways, errors, strict=True))
     best = ways[min(tried, key=lambda name: tried[name])]
     return replace(made, chosen=best, bytes=seen.other + best.bytes, error=best.error), tried
+
+
+@torch.no_grad()
+def corrected(every: Tables, seen: Seen, chosen: Chosen) -> Tables:
+    """The tables, with the errors of what a plan does as they turn out to be.
+
+    Importance is that of losing the smallest directions of a map's output. What sharing loses lies
+    in other directions, which may matter more: in the second feed-forward maps of Whisper's decoder
+    six times as much. So the maps of each part of a layer that become the same are tried alone, in
+    the form that a plan gives them, and the errors of all such options take the factor between
+    what was lost and what was foreseen.
+
+    Args:
+        every: of the groups that may be formed.
+        seen: the model.
+        chosen: the best by these tables.
+    """
+    folded = copy.deepcopy(seen.model)
+    fold(folded, plan_of(chosen, seen.stacks), moments=seen.moments)
+    unfold(folded)
+    exact = [said(seen.model, batch) for batch in seen.few]
+    whole = sum(float(y.square().sum()) for y in exact)
+    lists = [name for name, stack in seen.stacks.items() for _ in range(stack.num_layers)]
+    first = {name: lists.index(name) for name in seen.stacks}
+    alike: dict[tuple[str, str, What], list[tuple[Layers, float]]] = {}
+    for layers, parts in chosen.groups:
+        for part, choice in parts.items():
+            if choice.error > 0:
+                alike.setdefault((lists[layers[0]], part, choice.what), []).append(
+                    (layers, choice.error)
+                )
+    factors: dict[tuple[str, str, What], float] = {}
+    for (name, part, what), groups in alike.items():
+        before, after = find_stack(seen.model, name), find_stack(folded, name)
+        places = [layer - first[name] for layers, _ in groups for layer in layers]
+        errors = {
+            before.linear(place, part): matrix(before.linear(place, part))
+            - matrix(after.linear(place, part))
+            for place in places
+        }
+        with erring(errors):
+            found = energy_lost(seen.model, seen.few, exact) / whole
+        factors[name, part, what] = found / sum(error for _, error in groups)
+    return {
+        layers: {
+            part: table.weighed(
+                {
+                    what: factors[lists[layers[0]], part, what]
+                    for what in KINDS
+                    if (lists[layers[0]], part, what) in factors
+                }
+            )
+            for part, table in parts.items()
+        }
+        for layers, parts in every.items()
+    }
 
 
 @torch.no_grad()
@@ -149,8 +142,7 @@ def lost(seen: Seen, plans: Sequence[Chosen], batches: Batches) -> list[float]:
     for chosen in plans:
         model = copy.deepcopy(seen.model)
         fold(model, plan_of(chosen, seen.stacks), moments=seen.moments)
-        errors = zip(batches, exact, strict=True)
-        found.append(sum(float((said(model, x) - y).square().sum()) for x, y in errors) / whole)
+        found.append(energy_lost(model, batches, exact) / whole)
     return found
 
 
@@ -189,17 +181,6 @@ def plan_of(chosen: Chosen, stacks: Stacks) -> ForeignPlan:
     return ForeignPlan(stacks=plans)
 
 
-def other_bytes(model: nn.Module, stacks: Stacks) -> int:
-    """Bytes in float32 of all that no plan changes; a number with several names counts once."""
-    whole = sum(each.numel() * each.element_size() for each in numbers_of(model).values())
-    return whole - sum(
-        4 * weight.numel()
-        for stack in stacks.values()
-        for weights in stack.weights.values()
-        for weight in weights
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class ForeignPlanFile(MadeFile, ForeignPlan):
     """The file of a plan for a foreign model."""
@@ -222,33 +203,4 @@ def plan_file(model: nn.Module, made: Made, stacks: Stacks, calibrated: bool) ->
             error=float(f"{made.error:.4g}"),
             calibrated=calibrated,
         ),
-    )
-
-
-def stack_of(
-    model: nn.Module,
-    name: str,
-    moments: Mapping[str, Tensor] | None,
-    weights: Mapping[str, float],
-) -> Stack:
-    """One list of layers as the planner sees it.
-
-    Args:
-        model: with that list.
-        name: of the list.
-        moments: of the inputs of each map, as `calibrate` gives them; None if not known.
-        weights: as `importance` gives them; all maps count alike where they are missing.
-    """
-    found = find_stack(model, name)
-    layers = range(len(found.layers))
-    paths = {part: [f"{name}.{layer}.{part}" for layer in layers] for part in found.shapes}
-    every = 1 / (len(layers) * len(paths))
-    return Stack(
-        weights={
-            part: [matrix(found.linear(layer, part)).detach() for layer in layers] for part in paths
-        },
-        moments=None
-        if moments is None
-        else {part: [moments[path] for path in of] for part, of in paths.items()},
-        importance={part: [weights.get(path, every) for path in of] for part, of in paths.items()},
     )

@@ -1,6 +1,6 @@
 """What can become of the K matrices of one name in a group: the bytes, the error, the spec."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -132,6 +132,14 @@ class Table:
     def only(self, whats: Sequence[What]) -> "Table":
         """The same with some ways left out; `keep` stays."""
         return Table(self.shape, self.uses, {w: s for w, s in self._spectra.items() if w in whats})
+
+    def weighed(self, factors: Mapping[What, float]) -> "Table":
+        """The same with the errors of some ways so many times as large."""
+        spectra = {
+            what: Spectrum(factors.get(what, 1.0) * each.errors, each.owner)
+            for what, each in self._spectra.items()
+        }
+        return Table(self.shape, self.uses, spectra)
 
     def _part(self, what: What, spectrum: Spectrum) -> Options:
         count: dict[What, Callable[[Spectrum], NDArray[np.int64]]] = {
