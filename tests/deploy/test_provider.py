@@ -88,12 +88,13 @@ import foldformer.deploy
 from foldformer.measure.process import held
 
 recognizer = foldformer.deploy.load(sys.argv[1], memory="small")
+loaded = held().private
 stream = recognizer.stream()
 wave = array("f", [((i * i * 7919) % 2003) / 2003 - 0.5 for i in range(16000)])
 for _ in range(3):
     stream.accept(wave)
 tokens = stream.finish().tokens
-print(json.dumps([held().private, tokens]))
+print(json.dumps([loaded, tokens]))
 """
 
 

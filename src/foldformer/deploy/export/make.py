@@ -72,7 +72,7 @@ _PROVIDER = {"EnableCpuMemArena": "0", "EnableMemPattern": "0"}
 
 _WIDENED_AT_ONCE = {"SessionConfig.session.disable_quant_qdq": "1"}
 """What is stored in int8 and multiplied in fp32 is taken to fp32 when it is loaded: 5 MB more at
-18 x 512, and a chunk of 320 ms 3 to 5 % faster. sherpa-onnx takes such keys since after 1.13.4."""
+18 x 512, and a chunk of 320 ms 1 to 5 % faster. sherpa-onnx takes such keys since after 1.13.4."""
 
 
 def export(
