@@ -40,6 +40,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # gives memory back after each chunk
     options.enable_mem_pattern = False
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # int8, int4: faster
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 

@@ -5,7 +5,7 @@ import pytest
 from foldformer.deploy.onnx_file import Node, OnnxFile, Tensor
 from foldformer.measure.reads import fetched, weight_reads
 
-FLOAT, HALF = 1, 10
+FLOAT, INT8, HALF = 1, 3, 10
 
 
 def graph(*products: str, cast: str = "") -> OnnxFile:
@@ -21,6 +21,15 @@ def graph(*products: str, cast: str = "") -> OnnxFile:
 
 def test_reads_in_their_order() -> None:
     assert list(weight_reads(graph("a", "b", "a"))) == [("a", 100), ("b", 100), ("a", 100)]
+
+
+def test_a_weight_in_whole_numbers_is_read_in_fp32() -> None:
+    found = graph("wide", "b")
+    nodes = (Node("DequantizeLinear", ("q", "s"), ("wide",), {"axis": 0}), *found.nodes)
+    weights = {"q": Tensor("q", INT8, (5, 5)), "s": Tensor("s", FLOAT, (5,))}
+    weights["b"] = found.weights["b"]
+    whole = OnnxFile({}, (), (), weights, nodes)
+    assert list(weight_reads(whole)) == [("q", 100), ("b", 100)]
 
 
 def test_a_weight_that_is_cast_when_it_is_loaded_is_read_at_its_new_size() -> None:

@@ -1,9 +1,11 @@
 """That a runtime can be given an export: bad files make sherpa-onnx end the whole process."""
 
 from pathlib import Path
+from typing import get_args
 
 from foldformer.data.tokens import Tokens
-from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec, checksum, read_export
+from foldformer.deploy.folder import TOKENS, ExportSpec, checksum, provider_of, read_export
+from foldformer.deploy.memory import Memory
 from foldformer.deploy.onnx_file import OnnxFile, read_onnx
 from foldformer.errors import InputError
 
@@ -37,7 +39,8 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
             f"{folder / TOKENS}: has {tokens.vocab_size} tokens, but the export has "
             f"{spec.vocab_size}; it belongs to another model"
         )
-    read_provider(folder)
+    for memory in get_args(Memory):
+        read_provider(folder, memory)
     encoder = folder / spec.files[0]
     graph = read_onnx(encoder)
     if spec.stream is None:
@@ -127,14 +130,18 @@ def _contradiction(path: Path, what: str, found: object) -> InputError:
     return InputError(f"{path}: does not fit export.yaml: {what}: {found}; export the model again")
 
 
-def read_provider(folder: Path) -> dict[str, str]:
+def read_provider(folder: Path, memory: Memory = "quick") -> dict[str, str]:
     """The options for ONNX Runtime, lines of `key=value`; without the file, its defaults hold.
+
+    Args:
+        folder: of the export.
+        memory: what is to be kept.
 
     Raises:
         InputError: a line is something else.
     """
-    path = folder / PROVIDER
-    if not path.exists():
+    path = provider_of(folder, memory)
+    if path is None:
         return {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -5,11 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from foldformer.deploy.memory import Memory
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec, from_dict, read_yaml
 
 FORMAT = 1
-DESCRIPTION, TOKENS, PROVIDER, CARD = "export.yaml", "tokens.txt", "provider.cfg", "README.md"
+DESCRIPTION, TOKENS, CARD = "export.yaml", "tokens.txt", "README.md"
+
+PROVIDER, SMALL_PROVIDER = "provider.cfg", "provider-small.cfg"
+"""Options for ONNX Runtime; the second, in int8 and int4 alone, where memory counts more than time:
+weights that are multiplied in fp32 stay in whole numbers, and are taken to fp32 in each call."""
 
 Kind = Literal["offline-ctc", "offline-transducer", "streaming-ctc", "streaming-transducer"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
@@ -153,6 +158,12 @@ def checksum(path: Path) -> str:
         while block := file.read(_BLOCK):
             value = zlib.crc32(block, value)
     return f"{value:08x}"
+
+
+def provider_of(folder: Path, memory: Memory) -> Path | None:
+    """The file with the options for ONNX Runtime; None if there is none, and its defaults hold."""
+    names = (SMALL_PROVIDER, PROVIDER) if memory == "small" else (PROVIDER,)
+    return next((folder / name for name in names if (folder / name).exists()), None)
 
 
 def is_export(folder: str | Path) -> bool:

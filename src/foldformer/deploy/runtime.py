@@ -11,7 +11,7 @@ from typing import Any
 from foldformer.data.durations import LONGEST
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.first_chunk import hear_first_chunk
-from foldformer.deploy.folder import PROVIDER, TOKENS, ExportSpec
+from foldformer.deploy.folder import TOKENS, ExportSpec, provider_of
 from foldformer.deploy.hotwords import Hotwords
 from foldformer.deploy.memory import Loading, Memory, give_back
 from foldformer.deploy.pieces import find_vocabulary
@@ -89,7 +89,7 @@ def opening(folder: Path, spec: ExportSpec, decoding: Decoding) -> Opening:
     options: dict[str, Any] = {
         "tokens": str(folder / TOKENS),
         "num_threads": decoding.threads,
-        "provider": _provider(folder),
+        "provider": _provider(folder, decoding.memory),
         **{name.removesuffix(".onnx"): str(folder / name) for name in spec.files},
     }
     if decoding.endpoint is not None:
@@ -199,7 +199,7 @@ def _ctc(spec: ExportSpec) -> str:
     return "from_zipformer2_ctc" if spec.streams else "from_zipformer_ctc"
 
 
-def _provider(folder: Path) -> str:
+def _provider(folder: Path, memory: Memory) -> str:
     """The CPU, with the export's options for ONNX Runtime."""
-    path = folder / PROVIDER
-    return f"cpu:{path}" if path.exists() else "cpu"
+    path = provider_of(folder, memory)
+    return "cpu" if path is None else f"cpu:{path}"

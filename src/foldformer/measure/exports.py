@@ -81,7 +81,7 @@ def _described(folder: Path, spec: ExportSpec, settings: Settings) -> Export:
     return Export(
         folder=folder,
         spec=spec,
-        provider=read_provider(folder),
+        provider=read_provider(folder, settings.memory),
         files={name: (folder / name).stat().st_size for name in spec.files},
         weights={
             name: sum(each.bytes for each in graph.weights.values())
@@ -106,7 +106,8 @@ def _turns(
 def _task(runtime: str, export: Export, settings: Settings, listening: Listening) -> Task:
     spec, folder = export.spec, export.folder.resolve()
     endpoint = _ENDPOINT if spec.streams else None
-    how = opening(folder, spec, Decoding(threads=settings.threads, endpoint=endpoint))
+    decoding = Decoding(threads=settings.threads, endpoint=endpoint, memory=settings.memory)
+    how = opening(folder, spec, decoding)
     return Task(
         runtime=runtime,
         encoder=str(folder / spec.files[0]),

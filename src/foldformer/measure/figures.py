@@ -133,7 +133,7 @@ class Export:
     Attributes:
         folder: as it was named.
         spec: what it is.
-        provider: options for ONNX Runtime, of its `provider.cfg`.
+        provider: options for ONNX Runtime, of its `provider.cfg` or `provider-small.cfg`.
         files: {ONNX file: bytes}; the encoder is the first.
         weights: {ONNX file: bytes of its initialisers}.
         read: bytes of weights that the encoder reads for a second of audio; None if offline.

@@ -278,7 +278,9 @@ def _session_options(task: Task) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = task.threads
     options.log_severity_level = 3
     for key, value in task.provider.items():
-        if key == "EnableCpuMemArena":
+        if key == "GraphOptimizationLevel":
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(int(value))
+        elif key == "EnableCpuMemArena":
             options.enable_cpu_mem_arena = value == "1"
         elif key == "EnableMemPattern":
             options.enable_mem_pattern = value == "1"

@@ -12,20 +12,21 @@ from collections.abc import Iterable, Iterator
 from foldformer.deploy.onnx_file import OnnxFile, Tensor
 
 _CAST_TO = "to"
+_FLOAT = 1
 
 
 def weight_reads(graph: OnnxFile) -> Iterator[tuple[str, int]]:
     """(weight, bytes) of each read of one call, in their order.
 
-    A weight that is only cast to another type is cast once, when the file is loaded, and is read
-    at its new size.
+    A weight that is only cast to another type, or taken to fp32 from whole numbers, is so once,
+    when the file is loaded, and is read at its new size.
     """
     weights = dict(graph.weights)
     names = {name: name for name in weights}
     for node in graph.nodes:
-        if node.op_type == "Cast" and node.inputs[0] in weights:
+        if node.op_type in ("Cast", "DequantizeLinear") and node.inputs[0] in weights:
             source, target = node.inputs[0], node.outputs[0]
-            dtype = node.attributes.get(_CAST_TO, weights[source].dtype)
+            dtype = node.attributes.get(_CAST_TO, _FLOAT)
             weights[target] = Tensor(source, dtype, weights[source].shape)
             names[target] = names[source]
             continue
