@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from lhotse import CutSet, Recording, SupervisionSegment
 
 import foldformer
 from foldformer.checkpoint import ModelConfig, save_model
@@ -83,6 +84,47 @@ def test_python_of_the_page_runs(name: str) -> None:
     namespace: dict[str, object] = {}
     for block in found:
         exec(compile(block, name, "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "manifest"),
+    [
+        ("docs/how-to/plan.md", "runs/mine", "data/train.jsonl.gz"),
+        ("docs/concepts/compression.md", "demo/asr-dense", "demo/corpus/train.jsonl.gz"),
+    ],
+)
+def test_python_of_the_page_folds(
+    name: str, model: str, manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    tokens = TokensSpec().build(["one two three"])
+    spec = ModelSpec(
+        vocab_size=tokens.vocab_size,
+        encoder=EncoderSpec(
+            d_model=16,
+            num_layers=6,
+            mixer=AttentionSpec(num_heads=2),
+            feed_forward=DenseFeedForwardSpec(d_ff=16),
+        ),
+    )
+    folder = tmp_path / model
+    folder.mkdir(parents=True)
+    save_model(folder, spec.build(), ModelConfig(model=spec))
+    tokens.save(folder)
+    sounds = (tmp_path / manifest).parent
+    sounds.mkdir(parents=True)
+    write_recording(sounds / "a.wav")
+    cut = Recording.from_file(sounds / "a.wav").to_cut()
+    cut.supervisions = [SupervisionSegment("a", cut.recording_id, 0.0, cut.duration, text="one")]
+    CutSet([cut]).to_file(tmp_path / manifest)
+    (tmp_path / "plan.yaml").write_text("uses: [3, 3]\nlinear: {kind: residual, rank: 16}\n")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    for block in blocks(ROOT / name, "python"):
+        exec(compile(block, name, "exec"), namespace)
+    folded = namespace["folded"]
+    assert isinstance(folded, foldformer.Model)
+    assert len(folded.encoder.depth.layers) == 2
 
 
 def test_a_folder_of_recordings_becomes_a_manifest(

@@ -200,6 +200,7 @@ def test_odd_utterances(model: Path, tmp_path: Path, call, caplog) -> None:
     code, out, err = call("evaluate", model, tmp_path / "odd.jsonl", "--output", output)
     assert code == 0, err
     assert "all     4" in out
+    assert out.endswith(f"\n\ntranscripts: {output}\n")
     assert "left out cut 'click': it lasts less than 0.04 s" in caplog.text + err
     rows = {row["id"]: row for row in map(json.loads, output.read_text("utf-8").splitlines())}
     assert set(rows) == {"hi-fi", "phone", "mute", "foreign"}

@@ -67,7 +67,10 @@ def test_a_plan_is_printed_and_written(dense: Path, call: Call, tmp_path: Path) 
     file = tmp_path / "new" / "plan.yaml"
     code, out, err = call("plan", dense, "--weights", "500kB", "-o", file)
     assert (code, err) == (0, "")
-    assert all(len(line) <= 80 for line in out.splitlines())
+    table, _, written = out.partition("\n\nplan: ")
+    assert all(len(line) <= 80 for line in table.splitlines())
+    compress = f"foldformer compress {dense} --plan {file} --output FOLDER"
+    assert written == f"{file}\nnext: {compress}\n"
     for part in ("becomes", "expand", "sharing alone", "low rank alone", "smallest possible"):
         assert part in out
     assert "--calibration asks for that of the outputs" in out

@@ -107,8 +107,8 @@ def run_compress(args: argparse.Namespace) -> int:
     print(f"model: {args.output}")
     if not learnt:
         print(
-            "it has not learnt from the original yet: expect errors of it. Give --data as well to "
-            "let it learn."
+            "it has not learnt from the original yet: expect errors of it; give --data as\n"
+            "well to let it learn"
         )
     print(f"next: foldformer.compress.foreign.load({str(args.output)!r}) in Python")
     return 0

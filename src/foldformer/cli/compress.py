@@ -68,11 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keys of a training YAML, data and training, that hold for the learning",
     )
     add_training_arguments(parser)
-    parser.usage = (
-        "%(prog)s MODEL --output FOLDER (--plan PLAN.yaml | --uses K [--rank R] [--order ORDER]) "
-        "[--start START] [--calibration MANIFEST] [--data MANIFEST --valid MANIFEST] [--steps N] "
-        "[--config RECOVERY.yaml] [--accept-changes] [--skip-bad-batches N] [--devices N] "
-        "[--key value ...]"
+    parser.usage = (  # argparse breaks no line of a usage that it is given
+        "%(prog)s MODEL --output FOLDER\n"
+        "           (--plan PLAN.yaml | --uses K [--rank R] [--order ORDER])\n"
+        "           [--layers LIST] [--start START] [--calibration MANIFEST]\n"
+        "           [--data MANIFEST --valid MANIFEST] [--steps N]\n"
+        "           [--config RECOVERY.yaml] [--accept-changes]\n"
+        "           [--skip-bad-batches N] [--devices N] [--key value ...]"
     )
     parser.epilog = (
         "MODEL may be one of transformers (config.json and safetensors): --calibration and --data "
@@ -231,8 +233,8 @@ def _recover(args: argparse.Namespace, config: "TrainConfig", folded: "Folded") 
 def _say_folded(output: Path, folded: "Folded") -> None:
     print(f"model: {output}")
     print(
-        "it has not learnt from the original yet: expect several times its errors, or more. Give "
-        "--data and --valid as well to let it learn."
+        "it has not learnt from the original yet: expect several times its errors, or\n"
+        "more; give --data and --valid as well to let it learn"
     )
     print(f"next: foldformer evaluate {output} MANIFEST")
 

@@ -87,6 +87,20 @@ def run(args: argparse.Namespace) -> None:
         from foldformer.train.card import add_to_card
 
         add_to_card(args.model, results)
+    if not args.json:
+        _say_written(args)
+
+
+def _say_written(args: argparse.Namespace) -> None:
+    """Where everything is that is not on the screen."""
+    written = {
+        "transcripts": args.output,
+        "page": args.html,
+        "card": args.model / "README.md" if args.card else None,
+    }
+    lines = [f"{what}: {path}" for what, path in written.items() if path is not None]
+    if lines:
+        print("", *lines, sep="\n")
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     if is_foreign(args):
         run_plan(args, budget)
+        _say_written(args)
         return
     with whole_file(args.output, "--output") as output, whole_file(args.report, "--report") as page:
         model, _ = load_model(args.model)
@@ -97,6 +98,21 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(as_json(file, made), indent=2, allow_nan=False))
     else:
         print(plan_table(made, args.precision, args.calibration is not None))
+    _say_written(args)
+
+
+def _say_written(args: argparse.Namespace) -> None:
+    """Where the plan and the page are, and what to do with the plan; nothing among JSON."""
+    if args.json:
+        return
+    print()
+    if args.report is not None:
+        print(f"page: {args.report}")
+    if args.output is None:
+        print("the plan is written nowhere; -o PLAN.yaml writes it")
+    else:
+        print(f"plan: {args.output}")
+        print(f"next: foldformer compress {args.model} --plan {args.output} --output FOLDER")
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -29,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only look: read all the data, say what would be left out and why, estimate memory",
     )
     add_training_arguments(parser)
-    parser.usage = (
-        "%(prog)s CONFIG.yaml [--check] [--accept-changes] [--skip-bad-batches N] [--devices N] "
-        "[--nodes N] [--strategy ddp|fsdp] [--key value ...]"
+    parser.usage = (  # argparse breaks no line of a usage that it is given
+        "%(prog)s CONFIG.yaml [--check] [--accept-changes]\n"
+        "           [--skip-bad-batches N] [--devices N] [--nodes N]\n"
+        "           [--strategy ddp|fsdp] [--key value ...]"
     )
     parser.epilog = "--key value sets a key over the file, as in --training.steps 2000"
     parser.set_defaults(takes_settings=True)
