@@ -152,6 +152,13 @@ def test_settings() -> None:
     ]
 
 
+def test_several_manifests() -> None:
+    words = ["compress", "m", "--output", "o", "--data", "a", "b", "--data", "c", "--seed", "3"]
+    args, settings = build_parser().parse_known_args(words)
+    assert args.data == ["a", "b", "c"]
+    assert settings == ["--seed", "3"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

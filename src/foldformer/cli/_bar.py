@@ -1,5 +1,6 @@
-"""A bar on stderr, where that is a terminal."""
+"""How far a command is: a bar or lines on stderr, where that is a terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,3 +17,9 @@ def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
             shown.update(done - shown.n)
 
         yield advance
+
+
+def tell(what: str) -> None:
+    """A line on what is done next, where a bar would have nothing to count."""
+    if sys.stderr.isatty():
+        print(what, file=sys.stderr, flush=True)

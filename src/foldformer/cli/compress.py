@@ -43,20 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--calibration",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="MANIFEST",
         help="recordings to fit the fold to; default: those of --data",
     )
     parser.add_argument(
         "--data",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="MANIFEST",
         help="recordings to learn from; without them the model is folded and no more",
     )
     parser.add_argument(
-        "--valid", action="append", default=[], metavar="MANIFEST", help="to measure progress on"
+        "--valid",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="MANIFEST",
+        help="to measure progress on",
     )
     parser.add_argument(
         "--steps", type=int, metavar="N", help="of learning; default: an eighth of the original's"
@@ -71,8 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (  # argparse breaks no line of a usage that it is given
         "%(prog)s MODEL --output FOLDER\n"
         "           (--plan PLAN.yaml | --uses K [--rank R] [--order ORDER])\n"
-        "           [--layers LIST] [--start START] [--calibration MANIFEST]\n"
-        "           [--data MANIFEST --valid MANIFEST] [--steps N]\n"
+        "           [--layers LIST] [--start START] [--calibration MANIFEST ...]\n"
+        "           [--data MANIFEST ... --valid MANIFEST ...] [--steps N]\n"
         "           [--config RECOVERY.yaml] [--accept-changes]\n"
         "           [--skip-bad-batches N] [--devices N] [--key value ...]"
     )
@@ -80,8 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "MODEL may be one of transformers (config.json and safetensors): --calibration and --data "
         "are then text files with one sentence a line, or manifests for Whisper, and --steps is "
         "all there is to set of the learning. --key value sets a key of the training, as in "
-        "--training.learning_rate 5e-4; "
-        "--data, --valid and --calibration may be given several times"
+        "--training.learning_rate 5e-4"
     )
     parser.set_defaults(takes_settings=True)
 

@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foldformer.cli._bar import tell
+
 if TYPE_CHECKING:
     from foldformer.checkpoint import ModelConfig
     from foldformer.data.tokens import Tokens
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         head=args.head,
         stream=stream,
         precision=args.precision,
+        progress=tell,
     )
     total = 0
     for name in spec.files:

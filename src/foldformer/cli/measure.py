@@ -3,9 +3,9 @@
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
+from foldformer.cli._bar import tell
 from foldformer.errors import SpecError
 
 _UNITS = {"kB": 1e3, "MB": 1e6, "KiB": 2**10, "MiB": 2**20}
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         audio=tuple(args.audio),
     )
     folders = [args.export] + ([args.against] if args.against is not None else [])
-    comparison = measure(folders, settings, _tell)
+    comparison = measure(folders, settings, tell)
     print(json.dumps(comparison.plain(), indent=2) if args.json else export_table(comparison))
     return 0
 
@@ -85,8 +85,3 @@ def _bytes(text: str) -> int:
     if match is None:
         raise SpecError(f"cache: {text!r} is no size; write it like 512kB or 4MB")
     return round(float(match[1]) * _UNITS[match[2]])
-
-
-def _tell(what: str) -> None:
-    if sys.stderr.isatty():
-        print(what, file=sys.stderr)

@@ -163,8 +163,10 @@ def test_files_that_compute_something_else_are_not_kept(
     kept = weights(model, "heads.transducer.joiner.")
     monkeypatch.setattr(make, "_weights", lambda model, head: kept)
     monkeypatch.setattr(JoinerPart, "difference", lambda self, run: float("nan"))
+    said: list[str] = []
     with pytest.raises(SpecError, match=r"joiner.onnx differs from PyTorch by nan"):
-        try_to_export(model, tokens, tmp_path / "a", head="transducer")
+        try_to_export(model, tokens, tmp_path / "a", head="transducer", progress=said.append)
+    assert said == ["joiner.onnx: making the graph", "comparing with PyTorch"]
     assert not (tmp_path / "a").exists()
 
 

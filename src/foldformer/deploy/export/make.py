@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def export(
     head: str | None = None,
     stream: StreamSpec | None = None,
     precision: Precision = "fp32",
+    progress: Callable[[str], None] = lambda what: None,
 ) -> ExportSpec:
     """Write an export into a folder that is empty or does not exist.
 
@@ -99,6 +100,7 @@ def export(
         head: the kind of head; the first unless given.
         stream: chunk and left context of a streaming export; None for an offline one.
         precision: how weights are stored.
+        progress: called with what is done next, in a few words.
 
     Raises:
         SpecError: the model has no such head, the runtime has no place for the model, or the
@@ -117,7 +119,10 @@ def export(
     state = _weights(model, head)
     _check_finite(state)
     parts = _parts(model, head, stream)
-    graphs = {file: part.graph() for file, part in parts.items()}
+    graphs = {}
+    for file, part in parts.items():
+        progress(f"{file}: making the graph")
+        graphs[file] = part.graph()
     products = _in_precision(graphs.values(), precision, shared_weights(model))
     stored = stored_state([graph.graph for graph in graphs.values()], state)
     references = _parts(_with_state(model, stored), head, stream)
@@ -128,6 +133,7 @@ def export(
                 save(graph, beside / file)
             paths = [beside / file for file in graphs]
             weight_bytes = check_files(paths, state)
+            progress("comparing with PyTorch")
             difference = max(_compared(references[path.name], path, precision) for path in paths)
             rounded = None
             if precision != "fp32":
