@@ -57,6 +57,13 @@ def test_a_training_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert data["parts"]["ctc head"]["parameters"] == 77 * 16 + 77
 
 
+def test_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "export.yaml").write_text("format: 1\n")
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump({"model": {**MODEL, "vocab_size": 77}}))
+    assert main(["describe", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["vocab_size"] == 77
+
+
 def test_a_number_that_is_assumed_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="CONFIG_OR_PRESET",
-        help="a YAML file with a `model:` mapping, a model folder, or a preset such as "
-        "paper-k3-r16",
+        help="a YAML file with a `model:` mapping, a model folder, an export, or a "
+        "preset such as paper-k3-r16",
     )
     parser.add_argument(
         "--json",
@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
     """The spec, and what had to be assumed."""
+    from foldformer.checkpoint import CONFIG
+    from foldformer.deploy.folder import DESCRIPTION, MODEL
     from foldformer.errors import SpecError
     from foldformer.model import ModelSpec
     from foldformer.presets import PRESETS, preset
@@ -55,7 +57,9 @@ def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
     path = Path(name)
     if name in PRESETS or not (path.exists() or path.suffix or len(path.parts) > 1):
         return preset(name), {}
-    data = read_yaml(path / "config.yaml" if path.is_dir() else path)
+    if path.is_dir():  # of a model, or an export
+        path /= MODEL if (path / DESCRIPTION).exists() else CONFIG
+    data = read_yaml(path)
     described = data.get("model")
     if not isinstance(described, Mapping):
         raise SpecError(f"{path}: expected a mapping under `model`, which describes the model")

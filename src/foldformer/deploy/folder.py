@@ -12,6 +12,9 @@ from foldformer.spec import Spec, from_dict, read_yaml
 FORMAT = 1
 DESCRIPTION, TOKENS, CARD = "export.yaml", "tokens.txt", "README.md"
 
+MODEL = "model.yaml"
+"""The configuration of the model that was exported, for whoever looks for its specs."""
+
 PROVIDER, SMALL_PROVIDER = "provider.cfg", "provider-small.cfg"
 """Options for ONNX Runtime; the second, in int8 and int4 alone, where memory counts more than time:
 weights that are multiplied in fp32 stay in whole numbers, and are taken to fp32 in each call."""

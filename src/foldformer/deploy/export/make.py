@@ -29,6 +29,7 @@ from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.folder import (
     CARD,
     DESCRIPTION,
+    MODEL,
     PROVIDER,
     SMALL_PROVIDER,
     ExportSpec,
@@ -45,9 +46,6 @@ from foldformer.nn.quantise import shared_weights
 from foldformer.spec import kind_of, write_yaml
 
 _IR_VERSION = 9
-
-MODEL = "model.yaml"
-"""The configuration of the model that was exported, for whoever looks for its specs."""
 
 TOLERANCE = 1e-3
 """The largest difference to PyTorch, as a share of the largest output."""
