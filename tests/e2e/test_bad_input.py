@@ -268,9 +268,12 @@ def test_describing_what_is_none(tmp_path: Path, call) -> None:
 
 
 def test_arguments_that_are_none(call) -> None:
-    code, _, err = call("transcribe", "a", "b", "--heed", "ctc")
-    assert code == 2
-    assert "unknown arguments: --heed" in err
-    code, _, err = call("transcibe")
-    assert code == 2
-    assert "invalid choice: 'transcibe'" in err
+    one_line(
+        call("transcribe", "a", "b", "--heed", "ctc"),
+        "unknown arguments: --heed ctc; see foldformer transcribe --help",
+    )
+    one_line(call("transcibe"), "invalid choice: 'transcibe'")
+    one_line(
+        call("transcribe", "a.flac"),
+        "the following arguments are required: AUDIO; see foldformer transcribe --help",
+    )

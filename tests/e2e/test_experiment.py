@@ -106,7 +106,10 @@ def test_mistakes_are_one_line(recipe: Path, call: Call) -> None:
     for words, message in (
         (("experiment", recipe, "--jobs", 0), "--jobs: expected 1 or more, got 0"),
         (("experiment", recipe, "--only", "k9"), "--only k9: matches no run"),
-        (("experiment", "nowhere"), "nowhere: no such file"),
+        (
+            ("experiment", "nowhere"),
+            "nowhere: no such file or folder; expected a folder with experiment.yaml",
+        ),
         (("report", "nowhere.jsonl"), "nowhere.jsonl: no such file; expected results"),
         (("report", recipe, "--layers", "m"), "--layers: is a part of the page"),
         (("report", recipe, "-o", recipe), "is a folder; -o names a file"),

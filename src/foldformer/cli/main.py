@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from foldformer import cli
 from foldformer.cli._logs import show_logs
@@ -38,9 +39,17 @@ _EXTRAS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, like all errors of the command, and not the usage before."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse."""
+        self.exit(2, f"foldformer: error: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command: one subparser for each file of `foldformer.cli`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="foldformer",
         description="Speech Transformers that fit always-on devices.",
     )
@@ -73,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args, settings = parser.parse_known_args(argv)
     if settings and not args.takes_settings:
-        parser.error(f"unknown arguments: {' '.join(settings)}")
+        return _complain(
+            f"unknown arguments: {' '.join(settings)}; see foldformer {args.verb} --help"
+        )
     args.settings = settings
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal cannot show: \xe9
         sys.stdout.reconfigure(errors="backslashreplace")

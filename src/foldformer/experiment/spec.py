@@ -209,6 +209,11 @@ def read_experiment(place: Path) -> ExperimentSpec:
     path = experiment_file(place)
     if place.is_dir() and not path.exists():
         raise InputError(f"{place}: holds no {EXPERIMENT}; expected the folder of an experiment")
+    if not path.exists():
+        raise InputError(
+            f"{place}: no such file or folder; expected a folder with {EXPERIMENT}, or another "
+            "such YAML file"
+        )
     data = read_yaml(path)
     try:
         return from_dict(ExperimentSpec, data)

@@ -102,9 +102,10 @@ def _files(comparison: Comparison) -> list[str]:
 
 def _closing(comparison: Comparison) -> list[str]:
     settings = comparison.settings
+    processes = "1 process" if settings.runs == 1 else f"{settings.runs} processes"
     provider = {f"{k}={v}" for each in comparison.exports for k, v in each.provider.items()}
     return [
-        f"{settings.runs} processes each, taking turns, {settings.seconds:g} s of audio in each; "
+        f"{processes} each, taking turns, {settings.seconds:g} s of audio in each; "
         f"threads: {settings.threads}.",
         "Medians; of ratios, taken run by run, the quartiles too. A call is a chunk of a",
         "stream, or a recording. RSS before: the package is imported, and in onnxruntime",
