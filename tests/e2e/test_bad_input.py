@@ -80,6 +80,7 @@ def test_a_bad_recording_does_not_hide_the_others(
         (("--head", "attention"), "the model has no 'attention' head, only ctc, transducer"),
         (("--beam", "0"), "beam: expected 1 or more"),
         (("--beam", "-3"), "beam: expected 1 or more"),
+        (("--num-best", "3"), "num-best: 3 hypotheses want a beam as large; add --beam 3"),
     ],
 )
 @pytest.mark.parametrize("verb", ["transcribe", "evaluate"])

@@ -10,6 +10,8 @@ from foldformer.cli._bar import bar
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from torch import Tensor, nn
 
     from foldformer.compress.foreign.plan import ForeignPlan
@@ -236,9 +238,21 @@ def _folded(
 
     model = copy.deepcopy(original)
     foreign.align(model, plan)
-    moments = None if batches is None else foreign.calibrate(model, plan.stacks, batches)
+    moments = None
+    if batches is not None:
+        with bar("batches") as advance:
+            moments = foreign.calibrate(model, plan.stacks, _counting(batches, advance))
     foreign.fold(model, plan, start=args.start, moments=moments)
     return model
+
+
+def _counting(
+    batches: Sequence[dict[str, "Tensor"]], advance: "Callable[[int, int], None]"
+) -> "Iterator[dict[str, Tensor]]":
+    """The batches, each counted when the next one is asked for."""
+    for done, batch in enumerate(batches, 1):
+        yield batch
+        advance(done, len(batches))
 
 
 def _recover(

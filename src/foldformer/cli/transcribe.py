@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-best",
         type=int,
         metavar="N",
-        help="write the N best hypotheses with their scores, of at least as large a beam",
+        help="write the N best hypotheses with their scores; wants --beam N or more",
     )
     add_export_arguments(parser, recordings)
 
@@ -100,6 +100,10 @@ def _recognizer(args: argparse.Namespace, longest: float) -> _Recognizer:
     if is_export(args.model):
         return open_export(args, longest)
     check_model_options(args)
+    if args.num_best and args.num_best > args.beam >= 1:
+        raise SpecError(
+            f"num-best: {args.num_best} hypotheses want a beam as large; add --beam {args.num_best}"
+        )
     from foldformer.decode.recognizer import Recognizer
 
     return Recognizer.load(args.model, args.head, args.beam, args.num_best or 1)
