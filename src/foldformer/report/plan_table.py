@@ -87,7 +87,7 @@ def _closing(made: Made, precision: str, calibrated: bool) -> list[str]:
             f"{error_of(made.error)} %",
             *(f"{name} alone {error_of(error)} %" for name, error in made.alone.items()),
         ]),
-        "error of": "the output, on the data of --calibration"
+        "error of": "the output, on the calibration data"
         if calibrated
         else "the weights: --calibration asks for that of the outputs",
     }  # fmt: skip
