@@ -1,5 +1,6 @@
 """Whatever is wrong with an export, one line says so before a runtime sees it."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ import yaml
 
 from foldformer.cli.main import main
 from foldformer.deploy.check import check_export
+from foldformer.deploy.folder import ExportSpec, SourceSpec, StreamSpec
+from foldformer.deploy.hotwords import Hotwords
 from foldformer.deploy.runtime import Decoding, opening, try_apart
-from foldformer.errors import InputError
+from foldformer.errors import InputError, SpecError
 
 Export = Callable[..., Path]
 Damage = Callable[[Path], object]
@@ -163,6 +166,34 @@ def test_what_ends_the_runtime_ends_a_process_of_its_own(exported: Export) -> No
     how.options["tokens"] = str(folder / "none.txt")
     with pytest.raises(InputError, match=r"sherpa-onnx cannot open it \(.*none\.txt"):
         try_apart(folder, how)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "message"),
+    [
+        (Decoding(threads=100_000), "threads: expected 1000 at most, got 100000"),
+        (Decoding(beam=10**30), "beam: expected 1000 at most"),
+        (Decoding(endpoint=math.nan), "endpoint: expected more than 0 seconds, got nan"),
+        (Decoding(endpoint=math.inf), "endpoint: expected more than 0 seconds, got inf"),
+        (Decoding(longest=math.nan), "longest: expected more than 0 seconds, got nan"),
+        (
+            Decoding(beam=4, hotwords=Hotwords(("a",), math.nan)),
+            "hotwords: expected a finite score, got nan",
+        ),
+    ],
+)
+def test_numbers_that_no_runtime_could_take(decoding: Decoding, message: str) -> None:
+    spec = ExportSpec(
+        kind="streaming-transducer",
+        model_type="zipformer2",
+        vocab_size=5,
+        stream=StreamSpec(chunk=8, left_context=8),
+        weight_bytes=4,
+        difference=0.0,
+        source=SourceSpec(name="a", trained=True, parameters=1, foldformer="0"),
+    )
+    with pytest.raises(SpecError, match=message):
+        decoding.check(spec)
 
 
 def test_without_its_description(

@@ -91,6 +91,9 @@ def test_a_version_that_copies_shared_weights(
     ("words", "message"),
     [
         (["--runs", "0"], "runs: expected 1 or more, got 0"),
+        (["--seconds", "nan"], "seconds: expected 1 or more, got nan"),
+        (["--seconds", "inf"], "seconds: expected 1 or more, got inf"),
+        (["--cache", "1" * 400 + "MB"], "is no size; write it like 512kB or 4MB"),
         (["--cache", "4"], "cache: '4' is no size; write it like 512kB or 4MB"),
         (["--audio", "none.wav"], "none.wav: no such file"),
         (["--against", "nowhere"], "nowhere: no such folder"),

@@ -288,6 +288,44 @@ def test_a_fold_that_cannot_be(
     assert not (tmp_path / "folded").exists()
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"architectures": [3]}, "architectures: expected a name, got 3"),
+        ({"hidden_size": "a"}, "Field 'hidden_size' expected int"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "x.Y"}}, "custom code"),
+    ],
+)
+def test_a_configuration_with_odd_keys(
+    bert: Path, call: Call, tmp_path: Path, keys: dict[str, object], message: str
+) -> None:
+    """Nobody is asked whether to run code that lies in the folder."""
+    folder = tmp_path / "odd"
+    shutil.copytree(bert, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+    code, out, err = call("plan", folder, "--weights", "35kB")
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert f"{path}: is missing or no configuration" in err
+    assert message in err
+
+
+def test_a_fold_never_replaces_another_model(bert: Path, call: Call, tmp_path: Path) -> None:
+    original, other = tmp_path / "original", tmp_path / "other"
+    for folder in (original, other):
+        shutil.copytree(bert, folder)
+    before = {path: path.read_bytes() for path in (*original.iterdir(), *other.iterdir())}
+    for output, message in (
+        (original, "is the model to be folded; name another folder"),
+        (other, "holds another model, which was not made by this command"),
+    ):
+        code, out, err = call("compress", original, "--uses", 2, "--output", output)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert message in err
+    after = {path: path.read_bytes() for path in (*original.iterdir(), *other.iterdir())}
+    assert after == before
+
+
 def test_a_model_without_repeated_layers(call: Call, tmp_path: Path) -> None:
     config = BertConfig(**SMALL, num_hidden_layers=1, max_position_embeddings=16)
     one = write(tmp_path / "one", BertModel(config))

@@ -193,6 +193,7 @@ def test_a_budget_that_is_too_small(dense: Path, call: Call) -> None:
     [
         (("--weights", "12"), "'12' is not a size; write it like 12MB"),
         (("--weights", "0MB"), "'0MB' is not a size"),
+        (("--weights", "1" * 400 + "MB"), "MB' is not a size"),
         (("--weights", "-3MB"), "expected one argument"),
         (("--weights", "1MB", "--precision", "int2"), "invalid choice: 'int2'"),
         (("--weights", "1MB", "--order", "random"), "invalid choice: 'random'"),

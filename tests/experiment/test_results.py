@@ -1,5 +1,6 @@
 """Results are lines that are whole or not there, with the counts that belong to them."""
 
+import gzip
 import json
 import resource
 from collections.abc import Callable
@@ -68,7 +69,13 @@ def test_damaged_results_are_named(
         read_results(path)
 
 
-@pytest.mark.parametrize("content", [None, b"no gzip", b"\x1f\x8b"])
+DAMAGED_DEFLATE = gzip.compress(b"{}")[:10] + b"\xff" * 20
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"no gzip", b"\x1f\x8b", DAMAGED_DEFLATE, gzip.compress(b"[" * 100_000)],
+)
 def test_damaged_counts_are_named(
     tmp_path: Path, write_results: Callable[..., Path], content: bytes | None
 ) -> None:
@@ -81,6 +88,14 @@ def test_damaged_counts_are_named(
         file.write_bytes(content)
     with pytest.raises(InputError, match=r"recognition\.dense\.1\.json\.gz: is missing or damaged"):
         recorded.counts(result)
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "1" * 5000])
+def test_json_that_python_refuses_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(InputError, match=r"results\.jsonl, line 1: is not JSON"):
+        read_results(path)
 
 
 def test_a_line_is_plain_json(tmp_path: Path, write_results: Callable[..., Path]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldformer.cli._model_arguments import chunk_of
+from foldformer.cli._model_arguments import chunk_of, seconds_of
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
@@ -123,14 +123,8 @@ def open_export(args: argparse.Namespace, longest: float) -> "ExportRecognizer":
         args.model,
         beam=args.beam,
         hotwords=args.hotwords and read_hotwords(args.hotwords, args.hotwords_score),
-        endpoint=None if endpoint is None else _seconds(endpoint),
+        endpoint=None if endpoint is None else seconds_of("endpoint", endpoint),
         longest=longest,
         threads=1 if args.threads is None else args.threads,
         memory=args.memory or "quick",
     )
-
-
-def _seconds(text: str) -> float:
-    from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
-
-    return encoder_frames(text) * ENCODER_FRAME_MS / 1000

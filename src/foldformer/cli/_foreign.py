@@ -178,7 +178,18 @@ def _page(args: argparse.Namespace, model: "nn.Module", made: "Made", stacks: "S
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse what is for our own models, before anything is loaded."""
+    """Refuse what is for our own models, or would replace another, before anything is loaded."""
+    from foldformer.compress.foreign.files import CONFIG, PLAN, WEIGHTS
+
+    if args.output.resolve() == args.model.resolve():
+        raise SpecError(f"--output: {args.output} is the model to be folded; name another folder")
+    if not (args.output / PLAN).exists():
+        for name in (CONFIG, WEIGHTS):
+            if (args.output / name).exists():
+                raise InputError(
+                    f"{args.output}: holds another model, which was not made by this command; "
+                    "choose another --output"
+                )
     others = {
         "--valid": args.valid,
         "--config": args.config,

@@ -7,6 +7,9 @@ from foldformer.errors import SpecError
 
 SEGMENT = "30s"
 
+MOST_HYPOTHESES = 1000
+"""Of a search; it takes time in proportion to them, and no more of them are of any use."""
+
 
 def add_model_arguments(parser: argparse.ArgumentParser, what: str = "a model folder") -> None:
     """MODEL, which is `what`, `--chunk`, `--segment`, `--head` and `--beam`."""
@@ -34,9 +37,7 @@ def segment_of(args: argparse.Namespace) -> float:
     Raises:
         SpecError: it is no duration of a second or more.
     """
-    from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
-
-    seconds = encoder_frames(args.segment) * ENCODER_FRAME_MS / 1000
+    seconds = seconds_of("segment", args.segment)
     if seconds < 1:
         raise SpecError(f"segment: expected 1s or more, got {args.segment!r}")
     return seconds
@@ -48,6 +49,37 @@ def chunk_of(args: argparse.Namespace) -> int | None:
     Raises:
         SpecError: it is no positive multiple of 40 ms.
     """
+    return None if args.chunk is None else frames_of("chunk", args.chunk)
+
+
+def check_beam(args: argparse.Namespace) -> None:
+    """Refuse a `--beam` that no search could keep.
+
+    Raises:
+        SpecError: it is larger than `MOST_HYPOTHESES`.
+    """
+    if args.beam > MOST_HYPOTHESES:
+        raise SpecError(f"beam: expected {MOST_HYPOTHESES} at most, got {args.beam}")
+
+
+def frames_of(option: str, text: str) -> int:
+    """The duration that an option says, in encoder frames.
+
+    Raises:
+        SpecError: it is no positive multiple of 40 ms; the message names the option.
+    """
     from foldformer.data.durations import encoder_frames
 
-    return None if args.chunk is None else encoder_frames(args.chunk)
+    try:
+        return encoder_frames(text)
+    except SpecError as error:
+        raise SpecError(f"{option}: {error}") from None
+    except OverflowError:
+        raise SpecError(f"{option}: is no number of seconds that a recording could last") from None
+
+
+def seconds_of(option: str, text: str) -> float:
+    """The same in seconds."""
+    from foldformer.data.durations import ENCODER_FRAME_MS
+
+    return frames_of(option, text) * ENCODER_FRAME_MS / 1000

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from foldformer.cli._logs import complain
+
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -65,4 +67,4 @@ class Progress:
         self.complaints += 1
         if self._bar is not None:
             self._bar.clear()
-        print(f"foldformer: error: {error}", file=sys.stderr)
+        complain(error)

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foldformer.cli._bar import bar
-from foldformer.cli._model_arguments import SEGMENT, add_model_arguments, chunk_of, segment_of
+from foldformer.cli._model_arguments import (
+    SEGMENT,
+    add_model_arguments,
+    check_beam,
+    chunk_of,
+    segment_of,
+)
+from foldformer.cli._outputs import check_outputs
 from foldformer.errors import SpecError
 from foldformer.files import whole_file
 
@@ -109,9 +116,10 @@ def _check(args: argparse.Namespace) -> None:
         raise SpecError(f"--worst: expected 0 or more, got {args.worst}")
     if args.card and args.model.is_file():
         raise SpecError("--card: transcripts have no card; give the folder of the model")
-    files = {path.resolve() for path in (args.output, args.html) if path is not None}
-    if args.output is not None and args.html is not None and len(files) == 1:
-        raise SpecError("--output and --html: name the same file; expected two")
+    check_outputs(
+        {"--output": args.output, "--html": args.html},
+        [args.model, args.against, *args.manifest],
+    )
 
 
 def _evaluated(
@@ -128,6 +136,7 @@ def _evaluated(
         from foldformer.decode.recognizer import Recognizer
 
         chunk, longest = chunk_of(args), segment_of(args)
+        check_beam(args)
         recognizer = Recognizer.load(model, args.head, args.beam)
         if args.weights != "fp32":
             from foldformer.nn.quantise import round_weights

@@ -130,7 +130,8 @@ def _stream(args: argparse.Namespace, config: "ModelConfig") -> "StreamSpec | No
     Raises:
         SpecError: durations that are no multiple of 40 ms, or more left context than was trained.
     """
-    from foldformer.data.durations import encoder_frames, shown
+    from foldformer.cli._model_arguments import frames_of
+    from foldformer.data.durations import shown
     from foldformer.deploy.folder import StreamSpec
     from foldformer.errors import SpecError
 
@@ -139,9 +140,11 @@ def _stream(args: argparse.Namespace, config: "ModelConfig") -> "StreamSpec | No
             if value is not None:
                 raise SpecError(f"{option}: only a stream has one; add --streaming")
         return None
-    chunk = encoder_frames(args.chunk) if args.chunk else next(iter(config.chunks), 8)
+    chunk = frames_of("chunk", args.chunk) if args.chunk else next(iter(config.chunks), 8)
     trained = config.model.encoder.left_context
-    left_context = encoder_frames(args.left_context) if args.left_context else trained
+    left_context = trained
+    if args.left_context:
+        left_context = frames_of("left-context", args.left_context)
     if left_context > trained:
         raise SpecError(
             f"left-context: {shown(left_context)} is more than the model was trained to "

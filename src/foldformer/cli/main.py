@@ -2,8 +2,6 @@
 
 import argparse
 import importlib
-import io
-import os
 import pkgutil
 import signal
 import sys
@@ -12,7 +10,8 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from foldformer import cli
-from foldformer.cli._logs import show_logs
+from foldformer.cli._logs import complain, say, show_logs
+from foldformer.cli._process import abandon_stdout, ended_in_order, open_streams, reason_of
 from foldformer.errors import FoldformerError, MissingExtraError, Stopped
 
 # Top-level module of an optional dependency -> (package to name, extra that brings it).
@@ -44,7 +43,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """See argparse."""
-        self.exit(2, f"foldformer: error: {message}; see {self.prog} --help\n")
+        complain(f"{message}; see {self.prog} --help")
+        raise SystemExit(2)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,15 +79,25 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, or 2 for what the user can mend."""
+    open_streams()
+    try:
+        with ended_in_order():
+            return _run(argv)
+    except Stopped as stop:
+        say(f"foldformer: {stop}")
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        say("foldformer: interrupted")
+        return 128 + signal.SIGINT
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     args, settings = parser.parse_known_args(argv)
     if settings and not args.takes_settings:
-        return _complain(
-            f"unknown arguments: {' '.join(settings)}; see foldformer {args.verb} --help"
-        )
+        complain(f"unknown arguments: {' '.join(settings)}; see foldformer {args.verb} --help")
+        return 2
     args.settings = settings
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal cannot show: \xe9
-        sys.stdout.reconfigure(errors="backslashreplace")
     show_logs(args.debug)
     try:
         code: int | None = args.run(args)
@@ -95,33 +105,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FoldformerError as error:
         if args.debug:
             raise
-        return _complain(str(error))
+        complain(error)
+        return 2
     except ModuleNotFoundError as error:
         package, extra = _EXTRAS.get((error.name or "").split(".")[0], ("", ""))
         if args.debug or not package:
             raise
-        return _complain(str(MissingExtraError(package, args.extra or extra)))
+        complain(MissingExtraError(package, args.extra or extra))
+        return 2
     except BrokenPipeError:  # `foldformer ... | head`
-        # What is still to be flushed at the end must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return 1
     except OSError as error:  # a full disk, a file without permission, ...
-        if args.debug or not error.filename:
+        if args.debug or not (reason := reason_of(error)):
             raise
-        return _complain(f"{error.filename}: {error.strerror}")
+        complain(reason)
+        return 2
     except (MemoryError, RuntimeError) as error:
         if args.debug or not _is_out_of_memory(error):
             raise
-        return _complain(
+        complain(
             "there is not enough memory; take a smaller model, smaller batches "
             "(data.max_duration) or shorter segments (--segment)"
         )
-    except Stopped as stop:
-        print(f"foldformer: {stop}", file=sys.stderr)
-        return 128 + stop.number
-    except KeyboardInterrupt:
-        print("foldformer: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return 2
     return code or 0
 
 
@@ -129,11 +136,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether that is what PyTorch says, which has no type of its own for it on a CPU."""
     text = str(error)
     return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
-
-
-def _complain(message: str) -> int:
-    print(f"foldformer: error: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

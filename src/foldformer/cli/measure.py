@@ -8,6 +8,8 @@ from pathlib import Path
 from foldformer.cli._bar import tell
 from foldformer.errors import SpecError
 
+_LARGEST = 1e12  # of any unit: no cache, and no overflow
+
 _UNITS = {"kB": 1e3, "MB": 1e6, "KiB": 2**10, "MiB": 2**20}
 
 
@@ -82,6 +84,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(kB|MB|KiB|MiB)", text.strip())
-    if match is None:
+    if match is None or float(match[1]) > _LARGEST:
         raise SpecError(f"cache: {text!r} is no size; write it like 512kB or 4MB")
     return round(float(match[1]) * _UNITS[match[2]])

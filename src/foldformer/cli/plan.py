@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldformer.cli._foreign import add_layers_argument, is_foreign, run_plan
+from foldformer.cli._outputs import check_outputs
 
 if TYPE_CHECKING:
     from foldformer.compress.foreign.planning import ForeignPlanFile
@@ -121,9 +122,10 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.most_uses < 1:
         raise SpecError(f"--most-uses: expected 1 or more, got {args.most_uses}")
-    files = [path.resolve() for path in (args.output, args.report) if path is not None]
-    if len(set(files)) < len(files):
-        raise SpecError("--output and --report: name the same file; expected two")
+    check_outputs(
+        {"--output": args.output, "--report": args.report},
+        [args.model, *(args.calibration or [])],
+    )
 
 
 def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack", "Made"]:

@@ -44,6 +44,11 @@ def run(args: argparse.Namespace) -> None:
 
     if args.layers is not None and args.output is None:
         raise SpecError("--layers: is a part of the page; name that with -o FILE.html")
+    from foldformer.cli._outputs import check_outputs
+    from foldformer.experiment.spec import experiment_file, results_file
+
+    read = [f(place) for place in args.results for f in (Path, experiment_file, results_file)]
+    check_outputs({"-o": args.output}, [*read, *args.update, args.layers])
     from foldformer.files import complete_files
     from foldformer.report.evidence import read_evidence
     from foldformer.report.markdown import markdown

@@ -13,6 +13,7 @@ from foldformer.cli._training import (
     parse_settings,
     train_as_asked,
 )
+from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
     from foldformer.train.config import TrainConfig
@@ -42,9 +43,16 @@ def run(args: argparse.Namespace) -> int:
     """Train, then say where the model is and how to use it; or check alone."""
     settings = parse_settings(args.settings)
     check_training_arguments(args)
+    from foldformer.checkpoint import CONFIG
     from foldformer.train.config import read_config
 
     config = read_config(args.config, settings)
+    own = Path(config.output, CONFIG)
+    if own.exists() and own.samefile(args.config):
+        raise SpecError(
+            f"output: the model's {CONFIG} would be written over {args.config}, which says how to "
+            "train it; name another folder, or the file otherwise"
+        )
     if args.check:
         return _check(args, config)
     trained = train_as_asked(args, config)

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from foldformer.cli._export_arguments import add_export_arguments, check_model_options, open_export
-from foldformer.cli._model_arguments import add_model_arguments, chunk_of, segment_of
-from foldformer.cli._recordings import Recording, recordings_of
+from foldformer.cli._model_arguments import (
+    add_model_arguments,
+    check_beam,
+    chunk_of,
+    segment_of,
+)
+from foldformer.cli._recordings import STANDARD_INPUT, Recording, recordings_of
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -69,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
     from foldformer.cli._progress import Progress
 
     chunk, longest = chunk_of(args), segment_of(args)
+    check_beam(args)
+    if args.num_best is not None and args.num_best < 1:
+        raise SpecError(f"num-best: expected 1 or more, got {args.num_best}")
     if args.num_best and args.format in ("srt", "vtt"):
         raise SpecError(f"num-best: {args.format} holds one hypothesis; take text or json")
     recognizer = _recognizer(args, longest)
@@ -181,6 +189,11 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
 
     writer = _writer(recording, args)
     path = args.output / recording.place.parent / (recording.place.name + writer.suffix)
+    if path.exists() and recording.name != STANDARD_INPUT and path.samefile(recording.name):
+        raise InputError(
+            f"{recording.name}: its transcript would be written over it; take another folder "
+            "for --output"
+        )
     with (
         complete_files(path.parent) as beside,
         # The name of the recording stands in it, which need not be Unicode.

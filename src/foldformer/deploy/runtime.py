@@ -1,6 +1,7 @@
 """Exports in sherpa-onnx: the one place that imports it."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from foldformer.deploy.hotwords import Hotwords
 from foldformer.deploy.memory import Loading, Memory, give_back
 from foldformer.deploy.pieces import find_vocabulary
 from foldformer.errors import InputError, MissingExtraError, SpecError
+
+_MOST = 1000
+"""Hypotheses, or threads: far more than are of any use, and few enough to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,10 @@ class Decoding:
         for name, number in (("beam", self.beam), ("threads", self.threads)):
             if number < 1:
                 raise SpecError(f"{name}: expected 1 or more, got {number}")
+            if number > _MOST:
+                raise SpecError(f"{name}: expected {_MOST} at most, got {number}")
+        if self.hotwords is not None and not math.isfinite(self.hotwords.score):
+            raise SpecError(f"hotwords: expected a finite score, got {self.hotwords.score}")
         if self.beam > 1 and spec.head != "transducer":
             raise SpecError(
                 f"beam: sherpa-onnx searches a {spec.head} export greedily; leave it out, or "
@@ -66,8 +74,9 @@ class Decoding:
                 "endpoint: only a stream has one, and this export hears whole recordings; export "
                 "with --streaming"
             )
-        if self.endpoint is not None and self.endpoint <= 0:
-            raise SpecError(f"endpoint: expected more than 0 seconds, got {self.endpoint}")
+        for name, seconds in (("endpoint", self.endpoint), ("longest", self.longest)):
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise SpecError(f"{name}: expected more than 0 seconds, got {seconds}")
 
 
 @dataclass(frozen=True)

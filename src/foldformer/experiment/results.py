@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,7 @@ def read_results(path: Path) -> Recorded:
         where = f"{path}, line {number}"
         try:
             data = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # a number of thousands of digits; brackets
             raise InputError(
                 f"{where}: is not JSON; expected results of `foldformer experiment`"
             ) from None
@@ -177,7 +178,10 @@ def read_counts(path: Path) -> dict[str, Counted]:
             )
             for name, each in data.items()
         }
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError,
+        OverflowError, RecursionError,
+    ) as error:  # fmt: skip
         raise InputError(
             f"{path}: is missing or damaged ({error}); it belongs to a line of the results: take "
             "both from the same place"

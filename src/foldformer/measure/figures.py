@@ -1,5 +1,6 @@
 """What is measured of exports: the figures of each run, and what they come to."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -43,7 +44,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("runs", "threads", "seconds"):
-            if getattr(self, name) < 1:
+            if not 1 <= getattr(self, name) < math.inf:  # nor NaN, which no clock reaches
                 raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
 
 

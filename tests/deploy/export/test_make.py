@@ -139,6 +139,17 @@ def test_a_folder_with_something_in_it_stays_as_it_is(
     assert [path.name for path in tmp_path.iterdir()] == ["letter"]
 
 
+def test_what_a_killed_call_has_left_is_in_nobodys_way(
+    model: Model, tokens: Tokens, tmp_path: Path
+) -> None:
+    left = tmp_path / ".partial-abc"
+    left.mkdir()
+    (left / "model.onnx").write_bytes(b"half")
+    try_to_export(model, tokens, tmp_path)
+    assert not left.exists()
+    assert read_export(tmp_path).kind == "offline-ctc"
+
+
 @pytest.fixture
 def joiner_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Export one small part in place of all, which takes no time."""

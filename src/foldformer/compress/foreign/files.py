@@ -142,8 +142,10 @@ def _kind_and_config(folder: Path) -> tuple[Any, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         (kind,) = said["architectures"]
-        config = transformers.AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if not isinstance(kind, str):
+            raise TypeError(f"architectures: expected a name, got {kind!r}")
+    except Exception as error:  # whatever transformers thinks of a key
         raise InputError(
             f"{path}: is missing or no configuration of a model of transformers ({error}); for a "
             "model of another kind, build the original and give it to load(folder, model)"

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foldformer.checkpoint import ModelConfig, complete_files
+from foldformer.checkpoint import ModelConfig, complete_files, remove_incomplete
 from foldformer.data.features import NUM_MELS
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.export.card import export_card
@@ -46,6 +46,9 @@ from foldformer.nn.quantise import shared_weights
 from foldformer.spec import kind_of, write_yaml
 
 _IR_VERSION = 9
+
+_PARTIAL = ".partial-"
+"""How the folder of a call begins that was killed, see `foldformer.files`: it is no export."""
 
 TOLERANCE = 1e-3
 """The largest difference to PyTorch, as a share of the largest output."""
@@ -105,7 +108,7 @@ def export(
             files are not what they have to be.
         InputError: the folder is not empty, or cannot be written, or a weight is not finite.
     """
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(not each.name.startswith(_PARTIAL) for each in folder.iterdir()):
         raise InputError(f"{folder}: is not empty; choose a new folder with --output")
     head = head or kind_of(model.spec.heads[0])
     check_head(model.head(head))
@@ -160,6 +163,8 @@ def export(
                 ),
             )
             _write_rest(beside, spec, tokens, config)
+        # Of an earlier call that was killed; one at work now is too late.
+        remove_incomplete(folder)
     except BaseException:
         if fresh and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
