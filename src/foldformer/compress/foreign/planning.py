@@ -81,11 +81,11 @@ def make(
 def corrected(every: Tables, seen: Seen, chosen: Chosen) -> Tables:
     """The tables, with the errors of what a plan does as they turn out to be.
 
-    Importance is that of losing the smallest directions of a map's output. What sharing loses lies
-    in other directions, which may matter more: in the second feed-forward maps of Whisper's decoder
-    six times as much. So the maps of each part of a layer that become the same are tried alone, in
-    the form that a plan gives them, and the errors of all such options take the factor between
-    what was lost and what was foreseen.
+    What is foreseen holds for what was heard. A form with many free numbers fits that too well
+    where little was heard: shared, the second feed-forward maps of Whisper's decoder lost six times
+    as much on other recordings. So the maps of each part of a layer that become the same are tried
+    alone on the batches kept apart, in the form that a plan gives them, and the errors of all such
+    options take the factor between what was lost there and what was foreseen.
 
     Args:
         every: of the groups that may be formed.
@@ -95,7 +95,7 @@ def corrected(every: Tables, seen: Seen, chosen: Chosen) -> Tables:
     folded = copy.deepcopy(seen.model)
     fold(folded, plan_of(chosen, seen.stacks), moments=seen.moments)
     unfold(folded)
-    exact = [said(seen.model, batch) for batch in seen.few]
+    exact = [said(seen.model, batch) for batch in seen.apart]
     whole = sum(float(y.square().sum()) for y in exact)
     lists = [name for name, stack in seen.stacks.items() for _ in range(stack.num_layers)]
     first = {name: lists.index(name) for name in seen.stacks}
@@ -116,7 +116,7 @@ def corrected(every: Tables, seen: Seen, chosen: Chosen) -> Tables:
             for place in places
         }
         with erring(errors):
-            found = energy_lost(seen.model, seen.few, exact) / whole
+            found = energy_lost(seen.model, seen.apart, exact) / whole
         factors[name, part, what] = found / sum(error for _, error in groups)
     return {
         layers: {

@@ -24,7 +24,8 @@ TRIED = 2
 """Batches that each map is tried on: what one map does hardly depends on the words."""
 
 APART, MOST_APART = 8, 4
-"""Of so many batches one is kept apart, and at most so many in all, to try whole plans on."""
+"""Of so many batches one is kept apart, and at most so many in all, to try plans and
+their parts on."""
 
 Batches = Sequence[Mapping[str, Any]]
 
@@ -37,7 +38,6 @@ class Seen:
         model: a copy with the layers of each list close to each other; it computes the same.
         stacks: its matrices.
         moments: of the inputs of its maps, {path: (in, in)}; None without calibration.
-        few: batches that single maps are tried on.
         apart: batches that moments and importance know nothing of, where there were enough.
         other: bytes in float32 of all that no plan changes.
     """
@@ -45,7 +45,6 @@ class Seen:
     model: nn.Module
     stacks: Stacks
     moments: Mapping[str, Tensor] | None
-    few: Batches
     apart: Batches
     other: int
 
@@ -76,7 +75,6 @@ def look(
     align(closer, ForeignPlan(stacks=plans))
     moments: dict[str, Tensor] | None = None
     counts: dict[str, float] = {}
-    few: Batches = ()
     apart: Batches = ()
     if batches is not None:
         apart = batches[APART - 1 :: APART][:MOST_APART]
@@ -86,7 +84,7 @@ def look(
         counts = importance(closer, lists, few, moments, progress)
         apart = apart or heard
     found = {name: stack_of(closer, name, moments, counts) for name in lists}
-    return Seen(closer, found, moments, few, apart, other_bytes(closer, found))
+    return Seen(closer, found, moments, apart, other_bytes(closer, found))
 
 
 def other_bytes(model: nn.Module, stacks: Stacks) -> int:
