@@ -93,7 +93,7 @@ def test_a_version_that_copies_shared_weights(
         (["--runs", "0"], "runs: expected 1 or more, got 0"),
         (["--seconds", "nan"], "seconds: expected 1 or more, got nan"),
         (["--seconds", "inf"], "seconds: expected 1 or more, got inf"),
-        (["--cache", "1" * 400 + "MB"], "is no size; write it like 512kB or 4MB"),
+        (["--cache", "1" * 400 + "MB"], f"cache: {'1' * 400 + 'MB'!r} is no size; write it"),
         (["--cache", "4"], "cache: '4' is no size; write it like 512kB or 4MB"),
         (["--audio", "none.wav"], "none.wav: no such file"),
         (["--against", "nowhere"], "nowhere: no such folder"),

@@ -68,13 +68,18 @@ def quotes(document: Path) -> int:
 def copied(document: Path, evidence: Evidence) -> list[str]:
     """Scores and changes of results, told by their intervals, that stand in a document unmarked.
 
-    What was copied by hand stays as it is when the results change.
+    What was copied by hand stays as it is when the results change. Intervals of nothing, as of a
+    BLEU of 0, tell no result from another and are passed over.
     """
     text = document.read_text(encoding="utf-8")
     plain = "".join(_FIGURE.sub("", _TABLE.sub("", part)) for part in _CODE.split(text)[::2])
     shown = [row_text(row, table.measure) for table in evidence.tables for row in table.rows]
     figures = {figure.partition(" ±")[0] for row in shown for figure in (row.score, row.change)}
-    return sorted(figure for figure in figures if "[" in figure and figure in plain)
+    return sorted(
+        figure
+        for figure in figures
+        if "[" in figure and any(digit in figure for digit in "123456789") and figure in plain
+    )
 
 
 def _words(document: Path, text: str, number: int) -> list[str]:
