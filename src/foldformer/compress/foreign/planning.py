@@ -35,8 +35,9 @@ def make(
     """The best plan within a budget; its layers are counted through all lists.
 
     On pretrained models the plan that is foreseen to lose least can lose more on other data than
-    one that shares alone or factors alone. So the best of each is tried, on batches kept apart, and
-    the one that loses least there is taken.
+    one that shares alone or factors alone. So what is foreseen is corrected, and the plan made
+    anew, some times; see `corrected`. All these plans and the best of both others are then tried on
+    batches kept apart, and the one that loses least there is taken.
 
     Args:
         seen: the model.
@@ -46,8 +47,9 @@ def make(
         progress: called with the number of groups done, and of all, in each list.
 
     Returns:
-        The plan, and {"plan", "sharing", "low rank": the part of the energy of the model's output
-        that is lost on the batches kept apart}; empty without calibration.
+        The plan, and {"plan", "sharing", "low rank", "corrected 1" and so on: the part of the
+        energy of the model's output that is lost on the batches kept apart}; empty without
+        calibration.
 
     Raises:
         SpecError: the budget is too small for any plan, or the order is not for several lists.
