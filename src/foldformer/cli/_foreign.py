@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
     print(plan_table(made, args.precision, args.calibration is not None))
     if tried:
         shown = ", ".join(f"{name} {100 * error:.3g} %" for name, error in tried.items())
-        print(f"lost when tried: {shown}; the least is taken")
+        print(textwrap.fill(f"lost when tried: {shown}; the least is taken", 80))
 
 
 def run_compress(args: argparse.Namespace) -> int:
