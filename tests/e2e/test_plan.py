@@ -145,7 +145,7 @@ def test_json_and_report_on_recordings(
     text = page.read_text(encoding="utf-8")
     assert "aligned, each to the one before" in text
     assert "<script" not in text
-    assert text.count("<polyline") == 3 + 2 * 6
+    assert text.count("<polyline") == 3 + 2 * 6 + 5  # with the signs of the legends
 
 
 def test_a_plan_of_another_model_is_refused(dense: Path, call: Call, tmp_path: Path) -> None:
