@@ -36,7 +36,7 @@ def open_streams() -> None:
                 if nowhere != number:
                     os.dup2(nowhere, number)
                     os.close(nowhere)
-            # Open to the end of the process.
+            # SIM115: it stays open to the end of the process.
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal cannot show: \xe9
         sys.stdout.reconfigure(errors="backslashreplace")
