@@ -192,6 +192,20 @@ def test_complete_files_come_all_at_once(tmp_path: Path) -> None:
     assert (place / "a").read_text() == "first"
 
 
+def test_an_error_of_reading_is_not_laid_on_the_place_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"audio\.wav: No such file or directory"),
+        complete_files(tmp_path / "out"),
+    ):
+        (tmp_path / "audio.wav").read_bytes()
+    with (
+        pytest.raises(InputError, match="out: cannot be written: No such file or directory"),
+        complete_files(tmp_path / "out") as beside,
+    ):
+        (beside / "none" / "a").touch()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_complete_files_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (

@@ -272,6 +272,7 @@ def test_override_sets_copies() -> None:
     ("key", "value", "message"),
     [
         ("a", "[1", "a: '[1' is not readable as a YAML value"),
+        ("a", "2024-13-45", "a: '2024-13-45' is not readable as a YAML value"),
         ("a.2", "1", "a.2: '2' is no item of a list of 2 (0 is the first)"),
         ("a.x", "1", "a.x: 'x' is no item of a list of 2 (0 is the first)"),
     ],
@@ -290,6 +291,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
     for content, message in [
         (b"a: [1", "is not readable as YAML"),
         (b"\xff\xfe\x00", "is not readable as YAML"),
+        (b"a: 2024-13-45", "is not readable as YAML: month must be in"),
+        (b"a: " + b"[" * 3000, "is not readable as YAML"),
         (b"- 1\n- 2\n", r"expected a mapping of keys, got \[1, 2\]"),
         (b"", "expected a mapping of keys, got nothing"),
     ]:

@@ -19,7 +19,7 @@ def complete_files(folder: Path) -> Iterator[Path]:
     """A folder to write files into; when all went well they are moved into `folder`, else dropped.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: the place cannot be written; or another file, which the error names, failed.
     """
     if folder.is_file():
         raise InputError(f"{folder}: cannot be written: it is a file, not a folder")
@@ -33,6 +33,9 @@ def complete_files(folder: Path) -> Iterator[Path]:
         for path in sorted(beside.iterdir()):
             path.replace(folder / path.name)
     except OSError as error:
+        # Reads of other files fail in here as well; an error without a name is one of writing.
+        if isinstance(error.filename, str) and folder not in Path(error.filename).parents:
+            raise InputError(f"{error.filename}: {error.strerror}") from None
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)

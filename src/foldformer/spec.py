@@ -22,6 +22,10 @@ from foldformer.errors import InputError, SpecError
 
 S = TypeVar("S", bound="Spec")
 
+# PyYAML lets through what fails in Python: the day 2024-13-45, text that is not UTF-8 (both
+# ValueErrors), a thousand brackets in each other.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
@@ -223,7 +227,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder; expected a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: is not readable as YAML: {reason}") from None
     if not isinstance(data, dict):
@@ -253,7 +257,7 @@ def override(data: Mapping[str, object], settings: Iterable[tuple[str, str]]) ->
     for key, text in settings:
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except _NOT_YAML:
             raise SpecError(f"{key}: {text!r} is not readable as a YAML value") from None
         first, *rest = key.split(".")
         result[first] = _replaced(result.get(first), rest, value, key)

@@ -157,6 +157,18 @@ def test_progress_and_how_much_is_heard(manifest: str) -> None:
     assert not torch.equal(some["3.query"], whole["3.query"])
 
 
+def test_one_long_recording_is_not_heard_whole(tmp_path: Path) -> None:
+    path, long = tmp_path / "long.wav", tmp_path / "long.jsonl.gz"
+    samples = 0.1 * np.random.default_rng(4).standard_normal(16000 * 100)
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+    recording = Recording.from_file(path, recording_id="long")
+    CutSet([MonoCut("long", 0, 100.0, channel=0, recording=recording)]).to_file(long)
+    parts = calibration._spread(str(long), 61.0)
+    assert [(part.start, part.duration) for part in parts] == [(0.0, 30.0), (90.0, 10.0)]
+    calibrate(built().eval(), str(long), seconds=61.0)
+    assert [part.duration for part in calibration._spread(str(long), 1000.0)] == [30.0] * 3 + [10.0]
+
+
 def test_too_little_speech_is_refused(manifest: str, tmp_path: Path) -> None:
     model = built(feed_forward=DenseFeedForwardSpec(d_ff=200)).eval()
     message = (

@@ -77,6 +77,7 @@ def test_a_bad_recording_does_not_hide_the_others(
         (("--chunk", "abc"), "'abc' is not a duration; write it like 320ms"),
         (("--chunk", "0ms"), "'0ms' is no positive multiple of 40 ms"),
         (("--chunk", ""), "'' is not a duration"),
+        (("--chunk", "9" * 400 + "s"), "a duration of 400 digits is too long"),
         (("--head", "attention"), "the model has no 'attention' head, only ctc, transducer"),
         (("--beam", "0"), "beam: expected 1 or more"),
         (("--beam", "-3"), "beam: expected 1 or more"),

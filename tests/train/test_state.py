@@ -14,6 +14,7 @@ import torch
 from foldformer.errors import InputError
 from foldformer.train.state import (
     LAST,
+    STATE,
     WholeCheckpoints,
     check_checkpoint,
     check_writable,
@@ -79,6 +80,15 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
             pass
     check_writable(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.yaml", "model.safetensors"])
+def test_what_was_not_trained_here_is_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"{name}: would be replaced, and was not made by"):
+        check_writable(tmp_path)
+    (tmp_path / STATE).mkdir()
+    check_writable(tmp_path)
 
 
 def test_a_whole_checkpoint_is_accepted(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise SpecError(f"--jobs: expected 1 or more, got {args.jobs}")
     from foldformer.experiment.origin import cores
     from foldformer.experiment.plan import chosen, plan
-    from foldformer.experiment.progress import Screen
+    from foldformer.experiment.progress import Screen, counted
     from foldformer.experiment.runner import Runner
     from foldformer.experiment.spec import read_experiment
 
@@ -68,14 +68,15 @@ def run(args: argparse.Namespace) -> int:
     whole = runner.run()
     print(f"results: {planned.results}")
     if not whole:
-        print(f"{len(runner.failed)} of {len(runs)} runs failed; the same command tries them again")
+        of = counted(len(runs), "run")
+        print(f"{len(runner.failed)} of {of} failed; the same command tries again")
         return 2
     print(f"next: foldformer report {args.recipe if not args.smoke else planned.results}")
     return 0
 
 
 def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
-    from foldformer.experiment.progress import spoken
+    from foldformer.experiment.progress import counted, spoken
     from foldformer.experiment.results import read_results
     from foldformer.experiment.runner import is_finished
 
@@ -88,6 +89,6 @@ def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
         total += run.minutes
         left += 0.0 if finished else run.minutes
     print(
-        f"{len(runs)} runs, {spoken(total)} of one core; left: {spoken(left)}, "
+        f"{counted(len(runs), 'run')}, {spoken(total)} of one core; left: {spoken(left)}, "
         f"{spoken(left / jobs)} with {jobs} at a time"
     )

@@ -15,6 +15,7 @@ from foldformer.compress.stored import Stored
 from foldformer.data.augmentation import features_of
 from foldformer.data.batches import manifests_of, unheard
 from foldformer.data.cuts import read_cuts
+from foldformer.data.durations import LONGEST
 from foldformer.errors import InputError
 from foldformer.model import Model
 from foldformer.nn.layer import Layer
@@ -100,8 +101,14 @@ def _subsampled(
 
 
 def _spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
-    """Cuts of so many seconds at most, from all over the manifests."""
-    heard = [cut for path in manifests_of(manifests) for cut in read_cuts(path) if not unheard(cut)]
+    """Cuts of so many seconds at most, from all over the manifests; long recordings in parts."""
+    heard = [
+        part
+        for path in manifests_of(manifests)
+        for cut in read_cuts(path)
+        if not unheard(cut)
+        for part in (cut.cut_into_windows(LONGEST) if cut.duration > LONGEST else (cut,))
+    ]
     whole = sum(cut.duration for cut in heard)
     if whole <= seconds:
         return heard

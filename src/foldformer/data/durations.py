@@ -1,5 +1,6 @@
 """Times: the few that all agree on, and as people write them: `320ms`, `5.12s`."""
 
+import math
 import re
 
 from foldformer.errors import SpecError
@@ -29,6 +30,8 @@ def encoder_frames(text: str) -> int:
     if match is None:
         raise SpecError(f"{text!r} is not a duration; write it like 320ms or 1.28s")
     milliseconds = float(match[1]) * _UNITS[match[2]]
+    if not math.isfinite(milliseconds):
+        raise SpecError(f"a duration of {len(match[1])} digits is too long")
     frames = round(milliseconds / ENCODER_FRAME_MS)
     if frames < 1 or abs(frames * ENCODER_FRAME_MS - milliseconds) > 1e-6:
         raise SpecError(f"{text!r} is no positive multiple of {ENCODER_FRAME_MS} ms")

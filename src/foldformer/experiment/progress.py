@@ -75,6 +75,11 @@ def spoken(minutes: float) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
+def counted(number: int, one: str) -> str:
+    """A number of things, each called `one`: 1 run, 3 runs."""
+    return f"{number} {one}{'' if number == 1 else 's'}"
+
+
 class Screen:
     """Lines that stay, and on a terminal one below that is replaced; elsewhere one a minute."""
 

@@ -10,7 +10,7 @@ from foldformer.experiment.fingerprint import fingerprint
 from foldformer.experiment.gather import gather
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.processes import end, stopped_by_signals
-from foldformer.experiment.progress import WIDTH, Clock, share_done, shown_loss, spoken
+from foldformer.experiment.progress import WIDTH, Clock, counted, share_done, shown_loss, spoken
 from foldformer.experiment.results import (
     Recorded,
     Result,
@@ -117,8 +117,9 @@ class Runner:
             recorded = read_results(self.plan.results)
             self._waiting = [run for run in self.runs.values() if self._is_due(run, recorded)]
             self._done = {name for name, run in self.runs.items() if is_finished(run, recorded)}
+            runs = counted(len(self.runs), "run")
             self.say(
-                f"{len(self.runs)} runs: {len(self._done)} done before; {self.jobs} at a time; "
+                f"{runs}: {len(self._done)} done before; {self.jobs} at a time; "
                 f"about {spoken(self._clock.left(self._waiting, {}))}"
             )
             try:

@@ -27,7 +27,7 @@ from foldformer.model import Model
 from foldformer.spec import to_dict
 from foldformer.train.allocator import keep_freed_memory
 from foldformer.train.callbacks import Averages, DataPosition, ModelFolder, Progress
-from foldformer.train.card import model_card
+from foldformer.train.card import CARD, model_card
 from foldformer.train.changes import check_same, write_origin
 from foldformer.train.config import TrainConfig, TrainingSpec
 from foldformer.train.curve import Curve
@@ -304,7 +304,7 @@ class _Saver:
             save_model(beside, model, about)
             self.tokens.save(beside)
             card = model_card(model, about, self.config, metrics, self.origin)
-            (beside / "README.md").write_text(card, encoding="utf-8")
+            (beside / CARD).write_text(card, encoding="utf-8")
         write_best(self.folder / STATE, metrics)
 
     def _whole_model(self) -> Model:

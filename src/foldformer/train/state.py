@@ -12,8 +12,10 @@ from typing import IO, Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from foldformer.checkpoint import CONFIG, WEIGHTS
 from foldformer.errors import InputError
 from foldformer.files import complete_files, remove_incomplete, sole_process
+from foldformer.train.card import CARD
 
 STATE = "training"
 """Subfolder of the model folder with everything that only training needs."""
@@ -70,8 +72,16 @@ def check_writable(folder: Path) -> None:
     """Refuse an output folder that cannot be made, before time is spent on it; nothing is made.
 
     Raises:
-        InputError: it, or the place where it would be, is a file.
+        InputError: it, or the place where it would be, is a file; or it holds what was not trained
+            there and would be replaced.
     """
+    if not (folder / STATE).exists():
+        for name in (CARD, CONFIG, WEIGHTS):
+            if (folder / name).exists():
+                raise InputError(
+                    f"{folder / name}: would be replaced, and was not made by training into this "
+                    "folder; let `output` name a new one"
+                )
     for place in (folder, *folder.parents):
         if place.is_dir():
             return

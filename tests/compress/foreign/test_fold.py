@@ -151,6 +151,10 @@ def test_where_a_shared_weight_comes_from(
             {"encoder.layer": Plan(uses=(4,), linear=ResidualSpec(rank=17))},
             r"encoder.layer: attention.self.query of group 0: rank: 17 is larger than",
         ),
+        (
+            {"encoder.layer": Plan(uses=(4,), linears={"output.dense": ResidualSpec(bias=False)})},
+            r"output.dense of group 0: bias: is false, and the model adds one there; leave",
+        ),
     ],
 )
 def test_a_plan_for_another_model(stacks: dict[str, Plan], message: str, tiny: Make) -> None:
@@ -161,6 +165,26 @@ def test_a_plan_for_another_model(stacks: dict[str, Plan], message: str, tiny: M
     after = model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_moments_of_another_model(tiny: Make) -> None:
+    model = tiny("bert")
+    moments = {
+        f"{stack.name}.{layer}.{name}": torch.eye(rows)
+        for stack in find_stacks(model).values()
+        for name, (rows, _) in stack.shapes.items()
+        for layer in range(len(stack.layers))
+    }
+    before = copy.deepcopy(model.state_dict())
+    key = "encoder.layer.2.output.dense"
+    with pytest.raises(
+        SpecError, match=rf"moments: that of {key} is \(5, 5\), expected \(24, 24\)"
+    ):
+        fold(
+            model, halves(model, "adjacent", ResidualSpec()), moments=moments | {key: torch.eye(5)}
+        )
+    assert before.keys() == model.state_dict().keys()
+    fold(model, halves(model, "adjacent", ResidualSpec()), moments=moments)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,11 @@ def _built(stack: Stack, plan: Plan, name: str, group: int, uses: int) -> Linear
         raise SpecError(f"stacks.{stack.name}: {name} of group {group}: {error}") from None
     if stack.linear(0, name).bias is None:
         linear.register_parameter("bias", None)
+    elif linear.bias is None:
+        raise SpecError(
+            f"stacks.{stack.name}: {name} of group {group}: bias: is false, and the model adds one "
+            "there; leave the key out"
+        )
     return linear
 
 
@@ -126,9 +131,15 @@ def _moments(
     if moments is None:
         return None
     wanted = [f"{stack.name}.{layer}.{name}" for layer in layers]
+    rows, _ = stack.shapes[name]
     for key in wanted:
         if key not in moments:
             raise SpecError(f"moments: there is none for {key}; calibrate with this model")
+        if moments[key].shape != (rows, rows):
+            raise SpecError(
+                f"moments: that of {key} is {tuple(moments[key].shape)}, expected {(rows, rows)}; "
+                "calibrate with this model"
+            )
     return [moments[key] for key in wanted]
 
 

@@ -21,7 +21,7 @@ class SplitSize:
 def table(sizes: Sequence[SplitSize]) -> str:
     """The sizes as a Markdown table."""
     lines = [
-        "| language | split | utterances | different transcripts | minutes | different words |",
+        "| language | split | utterances | different texts | minutes | different words |",
         "|---|---|---:|---:|---:|---:|",
     ]
     lines += [
