@@ -1,6 +1,7 @@
 """Model folders: what is written comes back, and what is damaged is named in one line."""
 
 import ast
+import os
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
 from foldformer.errors import InputError
+from foldformer.files import whole_file
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
@@ -204,6 +206,30 @@ def test_an_error_of_reading_is_not_laid_on_the_place_written(tmp_path: Path) ->
     ):
         (beside / "none" / "a").touch()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_device_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with whole_file(pipe, "--output") as path:
+        assert path is not None
+        path.write_text("heard")
+    assert os.read(reader, 100) == b"heard"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "there" / "file.txt")
+    for text in ("first", "second"):
+        with whole_file(link, "--output") as path:
+            assert path is not None
+            path.write_text(text)
+        assert link.is_symlink()
+        assert (tmp_path / "there" / "file.txt").read_text() == text
 
 
 def test_complete_files_below_a_file(tmp_path: Path) -> None:

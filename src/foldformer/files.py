@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,8 +15,13 @@ _PARTIAL = ".partial-"
 
 
 @contextmanager
-def complete_files(folder: Path) -> Iterator[Path]:
+def complete_files(folder: Path, replaced: Iterable[str] = ()) -> Iterator[Path]:
     """A folder to write files into; when all went well they are moved into `folder`, else dropped.
+
+    Args:
+        folder: it is made where it is missing.
+        replaced: names of files there that do not fit those that are written, and go with them
+            unless they are written too.
 
     Raises:
         InputError: the place cannot be written; or another file, which the error names, failed.
@@ -30,6 +35,9 @@ def complete_files(folder: Path) -> Iterator[Path]:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
         yield beside
+        for name in replaced:
+            if not (beside / name).exists():
+                (folder / name).unlink(missing_ok=True)
         for path in sorted(beside.iterdir()):
             path.replace(folder / path.name)
     except OSError as error:
@@ -45,6 +53,8 @@ def complete_files(folder: Path) -> Iterator[Path]:
 def whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
     """Where to write what shall stand at `path` when all went well; fails now if it never can.
 
+    A device or a pipe, such as /dev/null, is written as it is; of a link, what it leads to.
+
     Raises:
         InputError: `path`, which an option of a command names, is a folder or cannot be written.
     """
@@ -53,6 +63,10 @@ def whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
         return
     if path.is_dir():
         raise InputError(f"{path}: is a folder; {option} names a file")
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     with complete_files(path.parent) as beside:
         yield beside / path.name
 

@@ -2,15 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lhotse import CutSet, MonoCut
+from lhotse.utils import fastcopy
 
 from foldformer.data.audio import load_audio, resample
-from foldformer.data.augmentation import AugmentationSpec, Sounds, features_of, generator
+from foldformer.data.augmentation import AugmentationSpec, Sounds, features_of, generator, sounds_of
 from foldformer.data.cuts import read_cuts, samples_of
 from foldformer.data.feature_cache import FeatureCache
 from foldformer.data.features import fbank
 from foldformer.data.rooms import ReverberationSpec
 from foldformer.data.telephone import TelephoneSpec
-from foldformer.errors import SpecError
+from foldformer.errors import InputError, SpecError
 
 
 def plain(**settings: object) -> AugmentationSpec:
@@ -90,6 +92,21 @@ def test_a_generator_depends_on_seed_epoch_and_cut() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError, match=next(iter(wrong))):
         AugmentationSpec(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["noise", "responses"])
+def test_a_sound_that_cannot_be_heard_is_refused(manifest: Path, tmp_path: Path, kind: str) -> None:
+    """A noise of no duration would be repeated for ever."""
+    cut = next(iter(read_cuts(manifest)))
+    assert isinstance(cut, MonoCut)
+    path = tmp_path / "sounds.jsonl"
+    CutSet([fastcopy(cut, duration=0.0, supervisions=[])]).to_file(path)
+    if kind == "noise":
+        spec = plain(noise=str(path))
+    else:
+        spec = plain(reverberation=ReverberationSpec(responses=str(path)))
+    with pytest.raises(InputError, match=rf"sounds.jsonl: cut '{cut.id}' has no positive duration"):
+        sounds_of(spec)
 
 
 def test_rooms_and_telephones_are_heard_as_often_as_asked_and_always_the_same(

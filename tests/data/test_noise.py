@@ -82,3 +82,12 @@ def test_silence_may_be_mixed(tmp_path: Path) -> None:
     loud, quiet = samples_of(noise), samples_of(silence)
     np.testing.assert_array_equal(with_noise(loud, 16000, [silence], 10.0, rng()), loud)
     np.testing.assert_array_equal(with_noise(quiet, 16000, [noise], 10.0, rng()), quiet)
+
+
+def test_noise_is_not_cut_shorter_than_can_be_heard(tmp_path: Path) -> None:
+    speech = recorded(tmp_path, "speech", 0.1 * rng(1).standard_normal(16000))
+    noise = recorded(tmp_path, "noise", 0.1 * rng(2).standard_normal(16000))
+    heard = samples_of(speech)[: int(0.038 * 16000)]
+    mixed = with_noise(heard, 16000, [noise], 0.0, rng(3))
+    assert mixed.shape == heard.shape
+    assert db(np.mean(heard**2) / np.mean((mixed - heard) ** 2)) == pytest.approx(0, abs=0.5)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldformer.data.tokens import Tokens, TokensSpec, normalise
+from foldformer.data.tokens import TOKEN_FILES, Tokens, TokensSpec, normalise
 from foldformer.errors import InputError, SpecError
+from foldformer.files import complete_files
 
 TEXTS = [
     "Please enter your number, followed by the hash key.",
@@ -96,8 +97,9 @@ def test_the_table_is_what_the_runtimes_read(tokens: Tokens, tmp_path: Path) -> 
 
 
 def test_tokens_without_a_model_replace_tokens_with_one(tmp_path: Path) -> None:
-    TokensSpec(kind="sentencepiece", vocab_size=80).build(TEXTS).save(tmp_path)
-    TokensSpec().build(TEXTS).save(tmp_path)
+    for spec in (TokensSpec(kind="sentencepiece", vocab_size=80), TokensSpec()):
+        with complete_files(tmp_path, TOKEN_FILES) as beside:
+            spec.build(TEXTS).save(beside)
     assert Tokens.load(tmp_path).kind == "characters"
 
 

@@ -207,6 +207,23 @@ def test_odd_utterances(model: Path, tmp_path: Path, call, caplog) -> None:
     samples, rate = soundfile.read(tmp_path / "hi-fi.wav", dtype="float32")
     lower = soxr.resample(samples, rate, 16000, quality="HQ")
     assert rows["hi-fi"]["hypothesis"] == api.load(model).transcribe(lower, 16000).text
+    code, again, err = call("evaluate", output, tmp_path / "odd.jsonl")  # what it wrote itself
+    assert code == 0, err
+    assert "all     4" in again
+
+
+def test_an_environment_for_many_processes_is_not_ours(
+    model: Path, corpus: Path, call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As clusters set it for all that runs on them: one process hears everything."""
+    words = ("evaluate", model, corpus / "test.jsonl.gz", "--json")
+    code, alone, err = call(*words)
+    assert code == 0, err
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "1")
+    code, found, err = call(*words)
+    assert code == 0, err
+    assert json.loads(found)["scores"] == json.loads(alone)["scores"]
 
 
 def test_an_id_in_two_manifests(model: Path, corpus: Path, call) -> None:

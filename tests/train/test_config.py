@@ -72,6 +72,10 @@ def test_settings_stand_over_the_file(path: Path) -> None:
         ("model.encoder.linear.rank=9", "model: linear: rank: 9 is larger than the matrix"),
         ("model.encoder.mixer.num_heads=3", "model: num_heads: 3"),
         ("model.encoder.mixer.kind=atention", "unknown kind 'atention'; did you mean 'attention'?"),
+        (
+            "model.encoder.subsampling.num_mels=40",
+            "model.encoder.subsampling.num_mels: expected 80, the bands that recordings are turned",
+        ),
         ("model.heads=[]", "heads: expected different kinds, at least one, got []"),
         ("model.heads.1.weight=1", "'1' is no item of a list of 1 (0 is the first)"),
         ("data.train=5", "data.train: expected text or a list, each text, got 5"),

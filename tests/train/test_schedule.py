@@ -11,8 +11,9 @@ from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
 from foldformer.nn.heads.ctc import CtcSpec
 from foldformer.nn.heads.transducer import TransducerSpec
-from foldformer.nn.linears.residual import ResidualSpec
+from foldformer.nn.linears import LinearSpec
 from foldformer.nn.mixers.attention import AttentionSpec
+from foldformer.spec import from_dict, kinds
 from foldformer.train.config import TrainingSpec
 from foldformer.train.schedule import factor, make_optimizer
 
@@ -44,8 +45,9 @@ def test_no_warmup_and_nothing_but_warmup() -> None:
     assert [factor(long, step) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-@pytest.fixture(scope="module")
-def model() -> torch.nn.Module:
+@pytest.fixture(scope="module", params=sorted(kinds(LinearSpec)))
+def model(request: pytest.FixtureRequest) -> torch.nn.Module:
+    kind = {"kind": request.param} | ({} if request.param == "dense" else {"rank": 2})
     return ModelSpec(
         vocab_size=5,
         encoder=EncoderSpec(
@@ -54,7 +56,7 @@ def model() -> torch.nn.Module:
             uses=2,
             mixer=AttentionSpec(num_heads=2),
             feed_forward=DenseFeedForwardSpec(d_ff=16),
-            linear=ResidualSpec(rank=2),
+            linear=from_dict(LinearSpec, kind),
         ),
         heads=(CtcSpec(), TransducerSpec(predictor_dim=8, joiner_dim=8)),
     ).build()
@@ -68,7 +70,8 @@ def test_which_weights_decay(model: torch.nn.Module) -> None:
     assert {decay for name, decay in decays.items() if name.endswith(".weight")} <= {0.02, 0.0}
     for name, decay in decays.items():
         kind = name.rsplit(".", 1)[-1]
-        if kind in ("bias", "down", "up", "diagonal", "scale", "shift") or "norm" in name:
+        products = ("down", "up", "basis", "coefficients")
+        if kind in ("bias", "diagonal", "scale", "shift", *products) or "norm" in name:
             assert decay == 0, name
         else:
             assert kind == "weight", f"{name}: is it meant to decay?"

@@ -15,7 +15,7 @@ from foldformer.checkpoint import (
 )
 from foldformer.compress.card import fold_card, origin_section
 from foldformer.compress.plan import Plan
-from foldformer.data.tokens import Tokens
+from foldformer.data.tokens import TOKEN_FILES, Tokens
 from foldformer.errors import InputError, SpecError
 from foldformer.files import complete_files, sha256
 from foldformer.model import Model
@@ -131,7 +131,7 @@ def fold_into(
         raise SpecError(f"{source}: {error}") from None
     about = replace(about, model=model.spec)
     section = origin_section(origin, original, model, command)
-    with complete_files(folder) as beside:
+    with complete_files(folder, TOKEN_FILES) as beside:
         save_model(beside, model, about)
         tokens.save(beside)
         card = fold_card(model, about, section, str(output))

@@ -17,11 +17,12 @@ from foldformer.data.audio import Samples
 from foldformer.data.cuts import read_cuts
 from foldformer.data.feature_cache import FeatureCache, at_16k, at_speed
 from foldformer.data.features import FLOOR, Features
+from foldformer.data.flaws import flaw_of
 from foldformer.data.masks import MaskSpec, mask
 from foldformer.data.noise import generated_noises, with_noise
 from foldformer.data.rooms import ReverberationSpec, response, reverberated
 from foldformer.data.telephone import TelephoneSpec, telephoned
-from foldformer.errors import SpecError
+from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
 
 
@@ -79,15 +80,20 @@ def sounds_of(spec: AugmentationSpec | None) -> Sounds:
     """The recordings that an augmentation asks for.
 
     Raises:
-        InputError: a manifest of them is missing or foreign.
+        InputError: a manifest of them is missing or foreign, or one of them cannot be heard.
     """
     if spec is None:
         return Sounds()
     room = spec.reverberation.responses if spec.reverberation is not None else None
-    return Sounds(
-        tuple(read_cuts(spec.noise)) if spec.noise is not None else (),
-        tuple(read_cuts(room)) if room is not None else (),
-    )
+    return Sounds(_sounds(spec.noise), _sounds(room))
+
+
+def _sounds(path: str | None) -> tuple[Cut, ...]:
+    cuts = () if path is None else tuple(read_cuts(path))
+    for cut in cuts:
+        if reason := flaw_of(cut):
+            raise InputError(f"{path}: cut {cut.id!r} {reason}; leave it out of the manifest")
+    return cuts
 
 
 def generator(seed: int, epoch: int, cut_id: str) -> np.random.Generator:

@@ -9,7 +9,7 @@ import soundfile
 from lhotse import Recording
 from lhotse.cut import Cut
 
-from foldformer.data.audio import SAMPLING_RATE, Samples
+from foldformer.data.audio import SAMPLING_RATE, SHORTEST, Samples
 from foldformer.data.cuts import samples_of
 
 _NOISE = 2**18  # samples, 16 s
@@ -44,7 +44,7 @@ def with_noise(
 
     Noise that is shorter is repeated. Silence, of speech or of noise, leaves the samples alone.
     """
-    duration = len(samples) / rate
+    duration = max(len(samples) / rate, SHORTEST)
     noise = noises[int(rng.integers(len(noises)))]
     if noise.sampling_rate != rate:
         noise = noise.resample(rate)

@@ -6,27 +6,30 @@ import numpy as np
 import numpy.typing as npt
 
 from foldformer.data.augmentation import features_of
-from foldformer.data.batches import unheard
 from foldformer.data.cuts import language_of, load_cuts
 from foldformer.data.features import NUM_MELS
+from foldformer.data.selection import Survey
 
 SAMPLE = 200
 """Utterances, spread evenly over a manifest, that feature statistics are taken from."""
 
 LONGEST = 60.0
-"""Seconds; a longer utterance is none of the sample, in which it would weigh too much."""
+"""Seconds; longer utterances, which would weigh too much, are in the sample only if all are."""
 
 
-def feature_statistics(manifests: Sequence[str]) -> tuple[npt.NDArray[np.float32], float]:
+def feature_statistics(surveys: Sequence[Survey]) -> tuple[npt.NDArray[np.float32], float]:
     """Mean of each log-mel feature (80,), and one standard deviation of all, not augmented.
+
+    They are those of utterances that the training uses, `SAMPLE` of each manifest.
 
     One deviation and not 80: a band that the recordings leave empty, as those of telephone speech
     do above 4 kHz, hardly deviates at all. Scaled to the others it would drown them as soon as a
     change of gain or a noise moves it.
     """
     count, total, squares = 0, np.zeros(NUM_MELS), np.zeros(NUM_MELS)
-    for path in manifests:
-        cuts = [cut for cut in load_cuts(path) if not unheard(cut, LONGEST)]
+    for each in surveys:
+        cuts = [cut for cut, used in zip(load_cuts(each.path), each.used, strict=True) if used]
+        cuts = [cut for cut in cuts if cut.duration <= LONGEST] or cuts
         for index in np.linspace(0, len(cuts) - 1, min(SAMPLE, len(cuts))).astype(int):
             frames = features_of(cuts[index], None, np.random.default_rng(0)).astype(np.float64)
             count += len(frames)

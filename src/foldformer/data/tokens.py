@@ -24,6 +24,9 @@ SPACE = "▁"
 
 _TABLE, _MODEL = "tokens.txt", "tokens.model"
 
+TOKEN_FILES = (_TABLE, _MODEL)
+"""What `Tokens.save` writes; a model of earlier tokens would belong to other symbols."""
+
 
 def normalise(text: str) -> str:
     """Text as models see it: Unicode NFC, lower case, one space between words, none around."""
@@ -185,8 +188,6 @@ class Tokens:
         (folder / _TABLE).write_text("".join(lines), encoding="utf-8", newline="\n")
         if self._model is not None:
             (folder / _MODEL).write_bytes(self._model)
-        else:  # a model of earlier tokens would belong to other symbols
-            (folder / _MODEL).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> "Tokens":

@@ -10,7 +10,7 @@ from lhotse.cut import Cut
 from lhotse.dataset import SimpleCutSampler
 
 from foldformer.data.alignment import word_ends
-from foldformer.data.batches import heard_cuts, manifests_of
+from foldformer.data.batches import heard_cuts, manifests_of, unheard
 from foldformer.data.cuts import blocks_of, language_of, read_cuts, samples_of, text_of
 from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.feature_cache import at_16k
@@ -54,7 +54,10 @@ def evaluate(
     for cut in long:
         utterances.append(_in_pieces(recognizer, cut, chunk, said[cut.id], longest))
         progress(len(utterances), len(cuts))
-    for some in SimpleCutSampler(CutSet(cuts[len(long) :]), max_duration=_BATCH, shuffle=False):
+    # Lhotse would take a rank from the environment, and with it a share of the utterances.
+    whole = {"rank": 0, "world_size": 1}
+    short = CutSet(cuts[len(long) :])
+    for some in SimpleCutSampler(short, max_duration=_BATCH, shuffle=False, **whole):
         utterances.extend(_transcribed(recognizer, list(some), chunk, said))
         progress(len(utterances), len(cuts))
     return _evaluated(utterances, time.monotonic() - began)
@@ -76,7 +79,7 @@ def evaluate_transcripts(
     said = _said(manifests, text)
     written = read_transcripts(path)
     named = ", ".join(manifests_of(manifests))
-    missing = [id_ for id_ in said if id_ not in written]
+    missing = [id_ for id_, known in said.items() if known.heard and id_ not in written]
     foreign = [id_ for id_ in written if id_ not in said]
     for ids, lacks, has in ((missing, path, named), (foreign, named, path)):
         if ids:
@@ -107,6 +110,8 @@ class _Said:
     language: str
     seconds: float
     words: tuple[tuple[str, float], ...] | None
+    heard: bool
+    """Whether `evaluate` hears it."""
 
 
 def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
@@ -118,7 +123,8 @@ def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
                     f"{path}: holds the cut {cut.id!r} of another manifest; expected each id once"
                 )
             words = word_ends(cut) or None
-            found[cut.id] = _Said(text_of(cut, text), language_of(cut), cut.duration, words)
+            heard = not unheard(cut)
+            found[cut.id] = _Said(text_of(cut, text), language_of(cut), cut.duration, words, heard)
     return found
 
 

@@ -18,7 +18,7 @@ from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.features import PADDING, fbank
 from foldformer.data.last_chunk import chunks_of, encoder_frames_of, silence_after
 from foldformer.data.pieces import LONGEST, Piece, pieces
-from foldformer.data.tokens import Tokens
+from foldformer.data.tokens import TOKEN_FILES, Tokens
 from foldformer.decode.choose import choose_search
 from foldformer.decode.search import Hypothesis, Search, until
 from foldformer.decode.stream import Stream
@@ -95,7 +95,7 @@ class Recognizer:
         Raises:
             InputError: the place cannot be written.
         """
-        with complete_files(Path(folder)) as beside:
+        with complete_files(Path(folder), TOKEN_FILES) as beside:
             save_model(beside, self.model, self.config)
             self.tokens.save(beside)
             if self.card is not None:

@@ -30,7 +30,7 @@ class Evaluated:
     """The transcripts of a manifest.
 
     Attributes:
-        utterances: longest first.
+        utterances: longest first, or in the order of the file that they were read from.
         audio_seconds: of speech.
         seconds: that it took, features included; None of transcripts that were read from a file.
     """

@@ -78,7 +78,7 @@ def shared_weights(module: nn.Module) -> dict[str, nn.Parameter]:
     """{name: (..., in, out)}: the full-rank matrices of the layers' maps, most of a model's weight.
 
     What belongs to single uses, factors, diagonals and biases, is not among them, nor are heads and
-    subsampling. Every kind of linear map calls its matrix `weight`, whether it is shared or not.
+    subsampling. A map that has a full-rank matrix calls it `weight`, whether it is shared or not.
     """
     return {
         f"{name}.weight": parameter

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from foldformer.checkpoint import CONFIG, WEIGHTS
 from foldformer.data.batches import manifests_of
+from foldformer.data.shar import manifests_in
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import from_dict, read_yaml, to_dict, write_yaml
 from foldformer.train.config import TrainConfig
@@ -55,8 +56,8 @@ def check_same(state: Path, config: TrainConfig, accept: bool) -> None:
     if fixed:
         raise InputError(
             f"{state}: holds a run that began in another way: {'; '.join(said)}; it cannot go on "
-            f"with {', '.join(fixed)} changed: choose another `output`, or remove this folder to "
-            "begin anew"
+            f"with {', '.join(fixed)} changed: choose another `output`, or remove {state.parent} "
+            "to begin anew"
         )
     if said and not accept:
         raise InputError(
@@ -69,7 +70,7 @@ def _earlier(path: Path) -> dict[str, object]:
     try:
         return to_dict(from_dict(TrainConfig, read_yaml(path)))
     except SpecError as error:
-        raise InputError(f"{path}: {error}; remove {path.parent} to begin anew") from None
+        raise InputError(f"{path}: {error}; remove {path.parents[1]} to begin anew") from None
 
 
 def _among(key: str, places: tuple[str, ...]) -> bool:
@@ -101,8 +102,10 @@ def _fingerprints(config: TrainConfig) -> dict[str, str]:
     """{path: SHA-256 of what the manifest says}, packed or not, and of the teacher's files."""
     data = config.data
     paths = [*manifests_of(data.train), *manifests_of(data.valid)]
-    if data.augmentation is not None and data.augmentation.noise is not None:
-        paths.append(data.augmentation.noise)
+    if (augmentation := data.augmentation) is not None:
+        room = augmentation.reverberation
+        sounds = (augmentation.noise, room.responses if room is not None else None)
+        paths += [path for path in sounds if path is not None]
     if config.training.distillation is not None:
         teacher = config.training.distillation.teacher
         paths += [f"{teacher}/{name}" for name in (CONFIG, WEIGHTS)]
@@ -113,9 +116,10 @@ def _digest(path: Path) -> str | None:
     """None for a file that cannot be read: whoever reads the cuts says it better."""
     digest = hashlib.sha256()
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
+        for each in manifests_in(path) if path.is_dir() else [path]:
+            with gzip.open(each) if each.suffix == ".gz" else each.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
     except (OSError, EOFError, zlib.error):
         return None
     return digest.hexdigest()
@@ -130,5 +134,5 @@ def _rewritten(path: Path, config: TrainConfig) -> list[str]:
         ]
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path}: is missing or damaged ({error}); remove {path.parent} to begin anew"
+            f"{path}: is missing or damaged ({error}); remove {path.parents[1]} to begin anew"
         ) from None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from foldformer.data.durations import encoder_frames
+from foldformer.data.features import NUM_MELS
 from foldformer.data.tokens import TokensSpec
 from foldformer.data.training import DataSpec
 from foldformer.errors import SpecError
@@ -65,9 +66,9 @@ class TrainingSpec(Spec):
     learning_rate: float = 1e-3
     """Peak of the schedule."""
     warmup: int = 500
-    """Steps in which the learning rate grows linearly from 0 to its peak."""
+    """Steps in which the learning rate grows linearly, from peak / warmup to the peak."""
     decay: Literal["cosine", "linear", "none"] = "cosine"
-    """How it falls from the peak to 0 at the last step."""
+    """How it falls from the peak; it would be 0 one step after the last."""
     weight_decay: float = 0.01
     """AdamW's decay of the shared and dense matrices; biases, norms and residuals have none."""
     betas: tuple[float, ...] = (0.9, 0.98)
@@ -153,6 +154,12 @@ class TrainConfig(Spec):
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise SpecError(f"seed: expected 0 to {2**32 - 1}, got {self.seed}")
+        bands = self.model.encoder.subsampling.num_mels
+        if bands != NUM_MELS:
+            raise SpecError(
+                f"model.encoder.subsampling.num_mels: expected {NUM_MELS}, the bands that "
+                f"recordings are turned into here and in the runtimes, got {bands}"
+            )
 
     def with_vocabulary(self, vocab_size: int) -> "TrainConfig":
         """The same with the number of tokens filled in.

@@ -20,7 +20,7 @@ from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_
 from foldformer.data.batches import Batch, Share, eval_loader, manifests_of, texts_of
 from foldformer.data.selection import Survey, survey
 from foldformer.data.statistics import feature_statistics, languages_in
-from foldformer.data.tokens import Tokens
+from foldformer.data.tokens import TOKEN_FILES, Tokens
 from foldformer.data.training import TrainLoader, selection_of, worker_error
 from foldformer.errors import InputError, SpecError
 from foldformer.model import Model
@@ -148,7 +148,7 @@ def _train(
     data, most = config.data, config.data.max_duration
     valid = eval_loader(data.valid, tokens, data.text, most, group.rank, group.size, longest=most)
     L.seed_everything(config.seed, verbose=False)
-    model = _model(config, group)
+    model = _model(config, group, surveys)
     sharded = group.size > 1 and strategy == "fsdp"
     languages = group.first(lambda: languages_in(manifests_of(data.train)))
     saver = _Saver(folder, model, tokens, config, languages, origin, group, sharded)
@@ -162,7 +162,7 @@ def _train(
         held.enter_context(sole_run(state))
         if going_on:
             check_checkpoint(state)
-        with complete_files(state) as beside:
+        with complete_files(state, TOKEN_FILES) as beside:
             write_origin(beside, config)
             tokens.save(beside)
 
@@ -243,9 +243,9 @@ def _surveys(config: TrainConfig, tokens: Tokens) -> list[Survey]:
     return [survey(path, choice) for path in manifests_of(config.data.train)]
 
 
-def _model(config: TrainConfig, group: Group) -> Model:
+def _model(config: TrainConfig, group: Group, surveys: list[Survey]) -> Model:
     model = config.model.build()
-    mean, deviation = group.first(lambda: feature_statistics(manifests_of(config.data.train)))
+    mean, deviation = group.first(lambda: feature_statistics(surveys))
     model.encoder.subsampling.set_statistics(torch.from_numpy(mean), deviation)
     if config.training.initialise_from:
         initialise(model, Path(config.training.initialise_from))
@@ -300,7 +300,7 @@ class _Saver:
             languages=self.languages,
             chunks=self.config.training.chunk_frames,
         )
-        with complete_files(self.folder) as beside:
+        with complete_files(self.folder, TOKEN_FILES) as beside:
             save_model(beside, model, about)
             self.tokens.save(beside)
             card = model_card(model, about, self.config, metrics, self.origin)

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from foldformer.train.config import TrainingSpec
 
-_NO_DECAY = ("bias", "shift", "scale", "down", "up", "diagonal")
+_NO_DECAY = ("bias", "shift", "scale", "down", "up", "basis", "coefficients", "diagonal")
 
 
 def factor(spec: TrainingSpec, step: int) -> float:
@@ -24,8 +24,8 @@ def factor(spec: TrainingSpec, step: int) -> float:
 def make_optimizer(model: nn.Module, spec: TrainingSpec) -> tuple[AdamW, LambdaLR]:
     """AdamW (Loshchilov & Hutter, arXiv:1711.05101) and its schedule, to be stepped every step.
 
-    Weight decay pulls matrices towards zero. On a product `down @ up` it would be a decay of
-    another kind, and norms and biases have no scale to lose: these have none.
+    Weight decay pulls matrices towards zero. On a product (`down @ up`, `basis @ coefficients`) it
+    would be a decay of another kind, and norms and biases have no scale to lose: these have none.
     """
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():

@@ -52,7 +52,8 @@ def source_of(manifest: str) -> Source:
     count, seconds = 0, 0.0
     for cut in read_cuts(manifest):
         count, seconds = count + 1, seconds + cut.duration
-    folder = Path(manifest).parent
+    path = Path(manifest)
+    folder = path if path.is_dir() else path.parent
     composed = (folder / "composed.yaml").is_file()
     return Source(manifest, count, seconds / 3600, _licence(folder), composed)
 

@@ -110,7 +110,7 @@ def check_checkpoint(state: Path) -> None:
         reason = " ".join(str(error).split())[:100]
         raise InputError(
             f"{path}: is damaged or no checkpoint of foldformer ({type(error).__name__}: "
-            f"{reason}); remove {state} to begin anew"
+            f"{reason}); remove {state.parent} to begin anew"
         ) from None
 
 
