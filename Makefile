@@ -13,7 +13,9 @@ test: $(VENV)/.dev browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov=foldformer --cov-report=term:skip-covered
+	@# A file of tests to a process, which computes on one core: more threads wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
+	    --cov=foldformer --cov-report=term:skip-covered
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
