@@ -75,6 +75,7 @@ DAMAGED_DEFLATE = gzip.compress(b"{}")[:10] + b"\xff" * 20
 @pytest.mark.parametrize(
     "content",
     [None, b"no gzip", b"\x1f\x8b", DAMAGED_DEFLATE, gzip.compress(b"[" * 100_000)],
+    ids=["missing", "text", "cut", "damaged", "nested"],
 )
 def test_damaged_counts_are_named(
     tmp_path: Path, write_results: Callable[..., Path], content: bytes | None
