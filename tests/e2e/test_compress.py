@@ -217,6 +217,18 @@ def test_folders_that_hold_something_else(model: Path, tmp_path: Path, call: Cal
     assert code == 2
     assert "holds another model, which was not made by this command; choose another" in err
     assert files(model) == before
+    for name in ("README.md", "tokens.txt"):  # of a project, say
+        project = tmp_path / name.partition(".")[0]
+        project.mkdir()
+        (project / name).write_text("mine\n")
+        code, _, err = call("compress", model, "--uses", 3, "--output", project)
+        assert code == 2
+        assert err == (
+            f"foldformer: error: {project / name}: would be replaced, and was not made by this "
+            "command; let --output name a new folder\n"
+        )
+        assert [each.name for each in project.iterdir()] == [name]
+        assert (project / name).read_text() == "mine\n"
     (tmp_path / "file").touch()
     code, _, err = call("compress", model, "--uses", 3, "--output", tmp_path / "file")
     assert code == 2
