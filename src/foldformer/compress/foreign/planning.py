@@ -36,8 +36,8 @@ def make(
 
     On pretrained models the plan that is foreseen to lose least can lose more on other data than
     one that shares alone or factors alone. So what is foreseen is corrected, and the plan made
-    anew, some times or until it stays the same; see `corrected`. All these plans and the best of both others are then tried on
-    batches kept apart, and the one that loses least there is taken.
+    anew, some times or until it stays the same; see `corrected`. All these plans and the best of
+    both others are then tried on batches kept apart, and the one that loses least there is taken.
 
     Args:
         seen: the model.
