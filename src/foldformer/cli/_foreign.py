@@ -257,7 +257,7 @@ def _folded(
     from foldformer.compress import foreign
 
     model = copy.deepcopy(original)
-    foreign.align(model, plan)
+    foreign.align(model, plan, start=args.start)
     moments = None
     if batches is not None:
         with bar("batches") as advance:
