@@ -173,6 +173,9 @@ def test_models_that_cannot_be_compressed(model: Path, tmp_path: Path, call: Cal
         (["--plan", "long", "--uses", 3], r"--uses: stands in the plan; give --plan or --uses"),
         (["--uses", 3, "--steps", 5], r"for learning; give --data as well"),
         (["--uses", 3, "--training.steps", 5], r"for learning; give --data as well"),
+        (["--uses", 3, "--data.train", 5], r"data.train: expected a manifest or a list .*, got 5"),
+        (["--uses", 3, "--data.train", "[a, 1]"], r"data.train: expected a manifest or a list"),
+        (["--uses", 3, "--config", "none yet"], r"data.train: expected a manifest .* got None"),
         (["--uses", 3, "--data", "empty"], r"empty.jsonl: is empty; expected a Lhotse manifest"),
         (["--uses", 3, "--calibration", "empty"], r"empty.jsonl: is empty; expected a Lhotse"),
         (["--uses", 3, "--calibration", "none"], r"none.jsonl: no such file"),
@@ -199,7 +202,9 @@ def test_arguments_that_do_not_fit(
             (tmp_path / "plan.yaml").write_text(yaml.safe_dump(said))
             arguments = [tmp_path / "plan.yaml" if a == name else a for a in arguments]
     (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "recovery.yaml").write_text("data: {train: }\n")
     names = {"empty": tmp_path / "empty.jsonl", "none": tmp_path / "none.jsonl"}
+    names["none yet"] = tmp_path / "recovery.yaml"
     names["dev"] = corpus / "dev.jsonl.gz"
     output = tmp_path / "out"
     code, _, err = call(
