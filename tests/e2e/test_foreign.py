@@ -86,8 +86,8 @@ def test_a_plan_is_made_and_folded(bert: Path, text: Path, call: Call, tmp_path:
     assert "attention.self.query" in out
     assert re.search(r"0\.0\d\d MB of 0\.032 MB allowed", out)
     said_of = " ".join(out.split())
-    tried = re.search(
-        r"tried: plan [\d.]+ %, .*low rank [\d.]+ %, .*corrected \d [\d.]+ %; the least is taken",
+    tried = re.search(  # and corrected ones, if there are any: see tests/compress/foreign
+        r"tried: plan [\d.]+ %, .*low rank [\d.]+ %(, corrected \d [\d.]+ %)*; the least is taken",
         said_of,
     )
     assert tried is not None
