@@ -1,6 +1,7 @@
 """Closed and full streams, signals, odd names, and outputs that are inputs."""
 
 import argparse
+import errno
 import os
 import shlex
 import signal
@@ -137,6 +138,15 @@ def test_arguments_are_refused_in_one_line(
         main(words)
     assert end.value.code == 2
     assert capsys.readouterr().err == f"foldformer: error: {message}\n"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_no_lack_of_room(number: int) -> None:
+    reason = _process.reason_of(OSError(number, os.strerror(number)))
+    assert reason == (
+        f"no more files can be opened: {os.strerror(number)}; allow more of them with `ulimit -n`, "
+        "or end other programs"
+    )
 
 
 @pytest.mark.parametrize("text", ["0s", "abc", "", "nan", "-1s", "1" * 400 + "s"])

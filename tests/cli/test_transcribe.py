@@ -179,6 +179,29 @@ def test_bad_ones_do_not_stop_the_rest(model: Path, audio: Path, call) -> None:
     assert len(lines) == 6
 
 
+def test_what_is_gone_does_not_stop_the_rest_where_it_has_a_transcript(
+    model: Path, audio: Path, call
+) -> None:
+    Path("out").mkdir()
+    Path("out/gone.txt").write_text("said before\n")
+    code, out, err = call(model, "calls/a.wav", "gone.wav", "calls/b.flac", "--output", "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("foldformer: error: gone.wav: ")
+    assert "no such file" in err
+    assert err.count("\n") == 1
+    assert files(audio / "out") == {"a.txt", "b.txt", "gone.txt"}
+    assert Path("out/gone.txt").read_text() == "said before\n"
+
+
+def test_a_recording_is_not_written_over(model: Path, audio: Path, call) -> None:
+    shutil.copy("calls/a.wav", "calls/a.txt")  # a file is taken whatever it is called
+    before = Path("calls/a.txt").read_bytes()
+    code, _, err = call(model, "calls/a.txt", "--output", "calls")
+    assert code == 2
+    assert "calls/a.txt: its transcript would be written over it" in err
+    assert Path("calls/a.txt").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -14,10 +14,11 @@ from lhotse import CutSet, MonoCut, Recording
 from torch import Tensor, nn
 
 from foldformer.compress import calibration
-from foldformer.compress.calibration import calibrate
+from foldformer.compress.calibration import calibrate, spread
 from foldformer.compress.fold import fold
 from foldformer.compress.matrices import output_error
 from foldformer.compress.plan import Plan
+from foldformer.compress.planning import importance
 from foldformer.data.features import fbank
 from foldformer.errors import InputError
 from foldformer.model import Model, ModelSpec
@@ -163,10 +164,27 @@ def test_one_long_recording_is_not_heard_whole(tmp_path: Path) -> None:
     soundfile.write(path, samples, 16000, subtype="FLOAT")
     recording = Recording.from_file(path, recording_id="long")
     CutSet([MonoCut("long", 0, 100.0, channel=0, recording=recording)]).to_file(long)
-    parts = calibration._spread(str(long), 61.0)
+    parts = spread(str(long), 61.0)
     assert [(part.start, part.duration) for part in parts] == [(0.0, 30.0), (90.0, 10.0)]
     calibrate(built().eval(), str(long), seconds=61.0)
-    assert [part.duration for part in calibration._spread(str(long), 1000.0)] == [30.0] * 3 + [10.0]
+    assert [part.duration for part in spread(str(long), 1000.0)] == [30.0] * 3 + [10.0]
+
+
+@pytest.mark.parametrize("seconds", [2.0, 7.0, 40.0, 61.0, 100.0, 125.0])
+def test_no_more_is_heard_than_so_many_seconds(tmp_path: Path, seconds: float) -> None:
+    """However unlike recordings are in length: here the first and the last are long."""
+    manifest, cuts = tmp_path / "unlike.jsonl.gz", []
+    samples = 0.1 * np.random.default_rng(4).standard_normal(16000 * 30)
+    for number, length in enumerate((30, 1, 1, 29, 1, 1, 2, 30, 1, 30)):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, samples[: 16000 * length], 16000)
+        recording = Recording.from_file(path, recording_id=f"{number}")
+        cuts.append(MonoCut(f"{number}", 0, length, channel=0, recording=recording))
+    CutSet(cuts).to_file(manifest)
+    heard = sum(cut.duration for cut in spread(str(manifest), seconds))
+    assert min(seconds, 30) * 0.5 <= heard <= seconds
+    frames = [len(features) for features in importance.heard(str(manifest), seconds)]
+    assert 0 < sum(frames) <= 100 * heard
 
 
 def test_too_little_speech_is_refused(manifest: str, tmp_path: Path) -> None:

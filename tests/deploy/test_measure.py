@@ -13,6 +13,7 @@ import yaml
 
 from foldformer.cli.main import main
 from foldformer.deploy.folder import read_export
+from foldformer.deploy.onnx_file import read_onnx
 from foldformer.errors import MissingExtraError
 from foldformer.measure import exports
 from foldformer.measure.figures import Comparison, Export, Run, Settings, Spread
@@ -129,6 +130,28 @@ def test_a_process_that_fails(exported: Exported, command: Command, tmp_path: Pa
         assert (ran.returncode, ran.stdout) == (2, "")
         assert ran.stderr.count("\n") == 1
         assert "NoSuchThing" in ran.stderr
+
+
+def test_weights_that_stay_in_int8_are_read_in_int8(exported: Exported) -> None:
+    """With `small`, which leaves it to each call to take them to fp32."""
+    folder = exported("ctc", True, "int8")
+    spec = read_export(folder)
+    quick, small = (
+        exports._described(folder, spec, Settings(memory=memory)) for memory in ("quick", "small")
+    )
+    graph = read_onnx(folder / spec.files[0])
+    kept = [node.inputs for node in graph.nodes if node.op_type == "DequantizeLinear"]
+    assert kept
+    whole = sum(graph.weights[numbers].bytes for numbers, *_ in kept)
+    scales = sum(graph.weights[name].bytes for _, *rest in kept for name in rest)
+    users = [name for node in graph.nodes for name in set(node.inputs)]
+    wide = {n.outputs[0]: n.inputs[0] for n in graph.nodes if n.op_type == "DequantizeLinear"}
+    in_fp32 = sum(4 * graph.weights[wide[name]].bytes for name in users if name in wide)
+    assert spec.stream is not None
+    assert quick.read is not None
+    assert small.read is not None
+    chunk = spec.stream.chunk * spec.frame_ms / 1000
+    assert (quick.read - small.read) * chunk == pytest.approx(in_fp32 - whole - scales)
 
 
 def test_what_is_not_installed(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:

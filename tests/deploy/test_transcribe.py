@@ -209,6 +209,11 @@ def test_microphone(
     assert (heard.returncode, heard.stderr) == (0, "")
     assert len(heard.stdout.strip()) >= 5
     assert heard.stdout == read.stdout
+    for _ in range(2):  # the second time its transcript is there
+        words = ["--microphone", "--output", tmp_path / "said"]
+        again = command("transcribe", folder, *words, **spoken)
+        assert (again.returncode, again.stderr) == (0, "")
+        assert (tmp_path / "said" / "microphone.txt").read_text("utf-8") == heard.stdout
     words = ["--microphone", "--microphone-device", "none"]
     refused = command("transcribe", folder, *words, **spoken)
     assert refused.returncode == 2

@@ -173,6 +173,9 @@ def test_models_that_cannot_be_compressed(model: Path, tmp_path: Path, call: Cal
         (["--plan", "long", "--uses", 3], r"--uses: stands in the plan; give --plan or --uses"),
         (["--uses", 3, "--steps", 5], r"for learning; give --data as well"),
         (["--uses", 3, "--training.steps", 5], r"for learning; give --data as well"),
+        (["--uses", 3, "--data.train", 5], r"data.train: expected a manifest or a list .*, got 5"),
+        (["--uses", 3, "--data.train", "[a, 1]"], r"data.train: expected a manifest or a list"),
+        (["--uses", 3, "--config", "none yet"], r"data.train: expected a manifest .* got None"),
         (["--uses", 3, "--data", "empty"], r"empty.jsonl: is empty; expected a Lhotse manifest"),
         (["--uses", 3, "--calibration", "empty"], r"empty.jsonl: is empty; expected a Lhotse"),
         (["--uses", 3, "--calibration", "none"], r"none.jsonl: no such file"),
@@ -199,7 +202,9 @@ def test_arguments_that_do_not_fit(
             (tmp_path / "plan.yaml").write_text(yaml.safe_dump(said))
             arguments = [tmp_path / "plan.yaml" if a == name else a for a in arguments]
     (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "recovery.yaml").write_text("data: {train: }\n")
     names = {"empty": tmp_path / "empty.jsonl", "none": tmp_path / "none.jsonl"}
+    names["none yet"] = tmp_path / "recovery.yaml"
     names["dev"] = corpus / "dev.jsonl.gz"
     output = tmp_path / "out"
     code, _, err = call(
@@ -217,6 +222,18 @@ def test_folders_that_hold_something_else(model: Path, tmp_path: Path, call: Cal
     assert code == 2
     assert "holds another model, which was not made by this command; choose another" in err
     assert files(model) == before
+    for name in ("README.md", "tokens.txt"):  # of a project, say
+        project = tmp_path / name.partition(".")[0]
+        project.mkdir()
+        (project / name).write_text("mine\n")
+        code, _, err = call("compress", model, "--uses", 3, "--output", project)
+        assert code == 2
+        assert err == (
+            f"foldformer: error: {project / name}: would be replaced, and was not made by this "
+            "command; let --output name a new folder\n"
+        )
+        assert [each.name for each in project.iterdir()] == [name]
+        assert (project / name).read_text() == "mine\n"
     (tmp_path / "file").touch()
     code, _, err = call("compress", model, "--uses", 3, "--output", tmp_path / "file")
     assert code == 2

@@ -92,7 +92,7 @@ def test_the_worst_utterances(model: Path, corpus: Path, call) -> None:
         (("--worst", "-1"), "--worst: expected 0 or more, got -1"),
         (("--html", "."), ".: is a folder; --html names a file"),
         (("--html", "a", "--output", "a"), "--output and --html: name the same file"),
-        (("--against", "nowhere"), "nowhere: no such folder; expected a model folder"),
+        (("--against", "nowhere"), "--against: nowhere: no such file or folder; expected a model"),
     ],
 )
 def test_options_that_cannot_be(
@@ -103,6 +103,22 @@ def test_options_that_cannot_be(
     assert (code, out) == (2, "")
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_to_compare_with_is_looked_at_first(
+    model: Path, corpus: Path, tmp_path: Path, call
+) -> None:
+    """Not after all utterances of the model have been heard: here none can be."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "said.jsonl").write_text("{}\n")
+    for other, message in (
+        ("folder", "config.yaml: missing; a model folder needs config.yaml"),
+        ("said.jsonl", "said.jsonl, line 1"),
+        ("gone", "gone: no such file or folder; expected a model folder, or transcripts"),
+    ):
+        code, out, err = call("evaluate", model, "none.jsonl", "--against", tmp_path / other)
+        assert (code, out) == (2, "")
+        assert message in err
 
 
 def test_transcripts_have_no_card(corpus: Path, tmp_path: Path, call) -> None:

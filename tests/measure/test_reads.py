@@ -29,7 +29,9 @@ def test_a_weight_in_whole_numbers_is_read_in_fp32() -> None:
     weights = {"q": Tensor("q", INT8, (5, 5)), "s": Tensor("s", FLOAT, (5,))}
     weights["b"] = found.weights["b"]
     whole = OnnxFile({}, (), (), weights, nodes)
-    assert list(weight_reads(whole)) == [("q", 100), ("b", 100)]
+    assert list(weight_reads(whole, widened_at_once=True)) == [("q", 100), ("b", 100)]
+    in_each_call = list(weight_reads(whole, widened_at_once=False))
+    assert in_each_call == [("q", 25), ("s", 20), ("b", 100)]
 
 
 def test_a_weight_that_is_cast_when_it_is_loaded_is_read_at_its_new_size() -> None:

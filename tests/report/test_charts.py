@@ -90,6 +90,15 @@ def test_a_logarithmic_line_stands_where_its_values_are() -> None:
     assert {"100", "10", "1", "0.1", "0.01"} <= set(texts)
 
 
+@pytest.mark.parametrize("place", [(9.0, 1.0), (1.5, 900.0), (0.1, 5.0), (1.5, 0.01)])
+def test_a_place_to_mark_is_inside_wherever_the_lines_are(place: tuple[float, float]) -> None:
+    line = Line("p", ((1.0, 10.0), (2.0, 1.0)))
+    svg = ET.fromstring(curves([line], "MB", "%", from_zero=False, log=True, here=place))
+    here = next(each for each in svg.iter("circle") if each.get("class") == "here")
+    assert 68 <= float(here.get("cx", "")) <= 612
+    assert 16 <= float(here.get("cy", "")) <= 308
+
+
 def test_a_heat_map_has_a_shade_for_each_pair() -> None:
     svg = ET.fromstring(heat([[1.0, 0.25], [0.25, 1.0]], "alike"))
     shades = [float(each.get("fill-opacity", "1")) for each in svg.iter("rect")]

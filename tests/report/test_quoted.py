@@ -70,6 +70,7 @@ def test_a_figure_that_was_copied_by_hand_is_found(document: Path) -> None:
         ("k3-r16 spoken wer", "k3-r99 spoken wer", "of recognition/k3-r99 on spoken, of which"),
         ("k3-r16 spoken wer", "k3-r16 spoken bleu", "quotes bleu of recognition/k3-r16"),
         ("k3-r16 spoken wer", "k3-r16 spoken", "expected 4 words, got 3"),
+        ("k3-r16 spoken wer", "k3-r16 test's wer", "README.md: <!-- result.* -->: a quote is not"),
         ('"new voices"', "voices", "quotes the table paper recognition voices; there are: paper r"),
         ("results/numbers.jsonl paper", "none.jsonl paper", "no such file; expected results"),
     ],

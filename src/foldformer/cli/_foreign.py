@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 EXTRA = "transformers"
 
+_ORIGIN = "origin.json"
+"""In the folder `training`: what the model that learns there was made of."""
+
 
 def add_layers_argument(parser: argparse.ArgumentParser) -> None:
     """`--layers`."""
@@ -191,6 +194,11 @@ def _check(args: argparse.Namespace) -> None:
                     f"{args.output}: holds another model, which was not made by this command; "
                     "choose another --output"
                 )
+    if not args.data and (args.output / "training" / _ORIGIN).exists():
+        raise InputError(
+            f"{args.output}: holds a model that has learnt, which a fold alone would replace; give "
+            "its --data again, or choose another --output"
+        )
     others = {
         "--valid": args.valid,
         "--config": args.config,
@@ -249,7 +257,7 @@ def _folded(
     from foldformer.compress import foreign
 
     model = copy.deepcopy(original)
-    foreign.align(model, plan)
+    foreign.align(model, plan, start=args.start)
     moments = None
     if batches is not None:
         with bar("batches") as advance:
@@ -308,7 +316,7 @@ def _claim(folder: Path, origin: dict[str, Any]) -> None:
     """Go on with what was begun in a folder only where it was made of the same."""
     from foldformer.files import complete_files
 
-    path = folder / "origin.json"
+    path = folder / _ORIGIN
     text = json.dumps(origin, indent=2)
     if path.is_file():
         if path.read_text(encoding="utf-8") != text:

@@ -17,10 +17,12 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 _OF_THE_MACHINE = frozenset((
-    errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.ENOSPC,
-    errno.EROFS,
+    errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOSPC, errno.EROFS,
 ))  # fmt: skip
 """Errors that no mistake of ours leads to: a full disk, no folder for temporary files, ..."""
+
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+"""Of this process, and of all. Pipes and processes need them too, so it is not about writing."""
 
 
 def open_streams() -> None:
@@ -63,6 +65,11 @@ def reason_of(error: OSError) -> str | None:
     """
     if error.filename:
         return f"{error.filename}: {error.strerror}"
+    if error.errno in _TOO_MANY_FILES:
+        return (
+            f"no more files can be opened: {error.strerror}; allow more of them with `ulimit -n`, "
+            "or end other programs"
+        )
     if error.errno not in _OF_THE_MACHINE:
         return None
     try:

@@ -148,12 +148,19 @@ def _asked(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _manifests(asked: dict[str, object], settings: list[tuple[str, str]]) -> list[str]:
-    """Those to learn from; none where nothing is to be learnt."""
+    """Those to learn from; none where nothing is to be learnt.
+
+    Raises:
+        SpecError: something else stands there.
+    """
     from foldformer.spec import override
 
     data = override(asked, settings).get("data")
     found = data.get("train", []) if isinstance(data, dict) else []
-    return [found] if isinstance(found, str) else list(found)
+    manifests = [found] if isinstance(found, str) else found
+    if not isinstance(manifests, list) or not all(isinstance(each, str) for each in manifests):
+        raise SpecError(f"data.train: expected a manifest or a list of them, got {found!r}")
+    return manifests
 
 
 def _origin(args: argparse.Namespace, manifests: list[str]) -> "Origin":

@@ -17,7 +17,7 @@ from foldformer.cli._model_arguments import (
     segment_of,
 )
 from foldformer.cli._outputs import check_outputs
-from foldformer.errors import SpecError
+from foldformer.errors import InputError, SpecError
 from foldformer.files import whole_file
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
     from foldformer.report.scores import results_of
 
     _check(args)
+    if args.against is not None:
+        _check_against(args.against, args.head)
     with whole_file(args.output, "--output") as output, whole_file(args.html, "--html") as html:
         evaluated, measured = _evaluated(args, args.model, args.text)
         against = None
@@ -120,6 +122,28 @@ def _check(args: argparse.Namespace) -> None:
         {"--output": args.output, "--html": args.html},
         [args.model, args.against, *args.manifest],
     )
+
+
+def _check_against(other: Path, head: str | None) -> None:
+    """Refuse what there is nothing to compare with in, before the model is heard, maybe for hours.
+
+    Raises:
+        InputError: it is neither a model folder nor transcripts.
+        SpecError: it has no such head.
+    """
+    if other.is_file():
+        from foldformer.decode.utterances import read_transcripts
+
+        read_transcripts(other)
+    elif other.exists():
+        from foldformer.decode.recognizer import Recognizer
+
+        Recognizer.load(other, head)  # weights are mapped, and not read
+    else:
+        raise InputError(
+            f"--against: {other}: no such file or folder; expected a model folder, or transcripts "
+            "as of --output"
+        )
 
 
 def _evaluated(

@@ -189,7 +189,7 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
 
     writer = _writer(recording, args)
     path = args.output / recording.place.parent / (recording.place.name + writer.suffix)
-    if path.exists() and recording.name != STANDARD_INPUT and path.samefile(recording.name):
+    if _is_of_file(recording) and path.exists() and path.samefile(recording.name):
         raise InputError(
             f"{recording.name}: its transcript would be written over it; take another folder "
             "for --output"
@@ -200,6 +200,12 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
         open(beside / path.name, "w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         yield writer, file.write
+
+
+def _is_of_file(recording: Recording) -> bool:
+    """Whether it is read from a file that is there; what is not there is told when it is read."""
+    live = recording is _MICROPHONE or recording.name == STANDARD_INPUT
+    return not live and Path(recording.name).exists()
 
 
 def _writer(

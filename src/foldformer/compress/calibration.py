@@ -60,7 +60,7 @@ def calibrate(
         SpecError: the weights are no numbers to compute with.
     """
     check_trained(model)
-    cuts = _spread(manifests, seconds)
+    cuts = spread(manifests, seconds)
     _check_enough(model, cuts, manifests_of(manifests))
     places = Places(model)
     found, frames = Stored(), Stored()
@@ -100,8 +100,12 @@ def _subsampled(
     return heard
 
 
-def _spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
-    """Cuts of so many seconds at most, from all over the manifests; long recordings in parts."""
+def spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
+    """Cuts of so many seconds at most, from all over the manifests; long recordings in parts.
+
+    Raises:
+        InputError: a manifest cannot be read.
+    """
     heard = [
         part
         for path in manifests_of(manifests)
@@ -109,11 +113,12 @@ def _spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
         if not unheard(cut)
         for part in (cut.cut_into_windows(LONGEST) if cut.duration > LONGEST else (cut,))
     ]
-    whole = sum(cut.duration for cut in heard)
-    if whole <= seconds:
-        return heard
-    wanted = max(1, math.floor(len(heard) * seconds / whole))
-    return [heard[index] for index in np.linspace(0, len(heard) - 1, wanted).astype(int)]
+    found = heard
+    # Those at equal distances may be longer than others are: then there have to be fewer.
+    while len(found) > 1 and (whole := sum(cut.duration for cut in found)) > seconds:
+        wanted = max(1, math.floor(len(found) * seconds / whole))
+        found = [heard[index] for index in np.linspace(0, len(heard) - 1, wanted).astype(int)]
+    return [cut if cut.duration <= seconds else cut.truncate(duration=seconds) for cut in found]
 
 
 def _check_enough(model: Model, cuts: Sequence[Cut], named: Sequence[str]) -> None:

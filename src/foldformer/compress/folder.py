@@ -22,6 +22,7 @@ from foldformer.model import Model
 from foldformer.spec import Spec, from_dict, read_yaml, write_yaml
 
 RECORD = "compress.yaml"
+_CARD, _TOKENS, _PIECES = "README.md", "tokens.txt", "tokens.model"
 
 SECONDS = 200.0
 """Speech that a fold is fitted to. 150 s gave no worse a fold of the demonstration's model than 600
@@ -135,13 +136,10 @@ def fold_into(
         save_model(beside, model, about)
         tokens.save(beside)
         card = fold_card(model, about, section, str(output))
-        (beside / "README.md").write_text(card, encoding="utf-8")
-        whole = replace(origin, folded=sha256(beside / WEIGHTS))
-        if folder == output:
-            write_yaml(beside / RECORD, whole)
-    if folder != output:
-        with complete_files(output) as beside:
-            write_yaml(beside / RECORD, whole)
+        (beside / _CARD).write_text(card, encoding="utf-8")
+        # Before all others: without it they would be somebody else's, see `check_output`.
+        with complete_files(output) as first:
+            write_yaml(first / RECORD, replace(origin, folded=sha256(beside / WEIGHTS)))
     after = (folder / WEIGHTS).stat().st_size
     return Folded(folder, model, about, section, False, (sizes, after))
 
@@ -161,7 +159,8 @@ def check_output(output: Path, origin: Origin) -> Origin | None:
     A fold that nothing has been trained from may be made anew in another way.
 
     Raises:
-        InputError: there is another model, or a training from another fold.
+        InputError: there is another model, or a training from another fold, or a file that would
+            be replaced and that no fold has put there.
     """
     record = output / RECORD
     trained = (output / "training" / "last.ckpt").exists()
@@ -171,6 +170,12 @@ def check_output(output: Path, origin: Origin) -> Origin | None:
                 f"{output}: holds another model, which was not made by this command; choose "
                 "another --output"
             )
+        for name in (_CARD, _TOKENS, _PIECES):
+            if (output / name).exists():
+                raise InputError(
+                    f"{output / name}: would be replaced, and was not made by this command; let "
+                    "--output name a new folder"
+                )
         return None
     try:
         earlier = from_dict(Origin, read_yaml(record))
@@ -190,7 +195,7 @@ def check_output(output: Path, origin: Origin) -> Origin | None:
 
 def _is_whole(folder: Path, record: Origin) -> bool:
     weights = folder / WEIGHTS
-    names = (CONFIG, "tokens.txt", "README.md")
+    names = (CONFIG, _TOKENS, _CARD)
     return (
         weights.is_file()
         and all((folder / name).is_file() for name in names)

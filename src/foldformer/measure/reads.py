@@ -15,16 +15,23 @@ _CAST_TO = "to"
 _FLOAT = 1
 
 
-def weight_reads(graph: OnnxFile) -> Iterator[tuple[str, int]]:
+def weight_reads(graph: OnnxFile, *, widened_at_once: bool = True) -> Iterator[tuple[str, int]]:
     """(weight, bytes) of each read of one call, in their order.
 
-    A weight that is only cast to another type, or taken to fp32 from whole numbers, is so once,
-    when the file is loaded, and is read at its new size.
+    A weight that is only cast to another type is so once, when the file is loaded, and is read at
+    its new size.
+
+    Args:
+        graph: what is called.
+        widened_at_once: whether that holds for weights that are taken to fp32 from whole numbers,
+            too. If not, they are in each call: the whole numbers are read then, and what comes of
+            them is an activation.
     """
+    at_once = ("Cast", "DequantizeLinear") if widened_at_once else ("Cast",)
     weights = dict(graph.weights)
     names = {name: name for name in weights}
     for node in graph.nodes:
-        if node.op_type in ("Cast", "DequantizeLinear") and node.inputs[0] in weights:
+        if node.op_type in at_once and node.inputs[0] in weights:
             source, target = node.inputs[0], node.outputs[0]
             dtype = node.attributes.get(_CAST_TO, _FLOAT)
             weights[target] = Tensor(source, dtype, weights[source].shape)

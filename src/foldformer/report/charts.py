@@ -143,6 +143,7 @@ def curves(
         replace(each, points=tuple(p for p in each.points if isfinite(p[1]))) for each in lines
     ]
     points = [point for each in drawn for point in each.points]
+    points += [] if here is None else [here]
     across = Axis([0.0] * from_zero + [a for a, _ in points], (_LEFT, _WIDTH - _RIGHT))
     up = Axis([b for _, b in points], (_HEIGHT - _BOTTOM, _TOP), log)
     parts = [_frame(across, up, x, y)]

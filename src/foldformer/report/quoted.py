@@ -83,7 +83,13 @@ def copied(document: Path, evidence: Evidence) -> list[str]:
 
 
 def _words(document: Path, text: str, number: int) -> list[str]:
-    words = shlex.split(text)
+    try:
+        words = shlex.split(text)
+    except ValueError:  # of a quotation mark, or a backslash at the end
+        raise InputError(
+            f"{document}: <!-- result(s): {text} -->: a quote is not closed; put a name with an "
+            "apostrophe into double quotes"
+        ) from None
     if len(words) != number:
         raise InputError(
             f"{document}: <!-- result(s): {text} -->: expected {number} words, got {len(words)}; "

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from foldformer.compress.foreign import ForeignPlan, align, find_stacks
+from foldformer.compress.foreign import ForeignPlan, align, find_stacks, fold
 from foldformer.compress.foreign.roles import Attention, roles
 from foldformer.compress.plan import Plan
+from foldformer.nn.linears.residual import ResidualSpec
 
 Make = Callable[[str], Any]
 Compute = Callable[[Any], Tensor]
@@ -55,6 +56,36 @@ def test_finds_the_same_layer_in_another_order(name: str, tiny: Make) -> None:
     assert min(apart) > 0.2
     align(model, whole(model))
     assert max(leftover(model, part) for part in stack.shapes) < 1e-4
+
+
+def test_a_group_comes_close_to_the_layer_that_its_weights_come_from(
+    tiny: Make, outputs: Compute
+) -> None:
+    """Layer 1 of group 0 for group 1: else units of one would take the place of others."""
+    model = tiny("bert")
+    (stack,) = find_stacks(model).values()
+    first = stack.layers[0].state_dict()
+    generator = torch.Generator().manual_seed(0)
+    for number, layer in enumerate(stack.layers):
+        layer.load_state_dict(first)
+        if number:
+            shuffle(stack, number, roles(model, stack), generator)
+    expected = outputs(model)
+    plan = Plan(uses=(2, 2), linear=ResidualSpec(rank=0, diagonal=False))
+    halves = ForeignPlan(stacks={"encoder.layer": plan})
+    align(model, halves, start="lower")
+    torch.testing.assert_close(outputs(model), expected, atol=1e-4, rtol=1e-4)
+    fold(model, halves, start="lower")
+    torch.testing.assert_close(outputs(model), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_groups_that_have_nothing_to_do_with_each_other_stay_apart(tiny: Make) -> None:
+    one, other = tiny("bert"), tiny("bert")
+    plan = ForeignPlan(stacks={"encoder.layer": Plan(uses=(2, 2))})
+    align(one, plan)
+    align(other, plan, start="stepwise")  # layers 0 and 3, each in its own group
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
 
 
 def shuffle(stack: Any, layer: int, found: Any, generator: torch.Generator) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 
 from foldformer.compress.foreign import recordings, sentences
 from foldformer.errors import InputError
@@ -64,3 +64,25 @@ def test_windows_hold_what_fits_into_30_seconds(tmp_path: Path) -> None:
     said = ["".join(map(chr, batch["decoder_input_ids"][0].tolist())) for batch in found]
     assert said == [" a b", " c", " d"]
     assert len(list(recordings(tmp_path / "cuts.jsonl.gz", Extractor(), Tokenizer(), limit=1))) == 1
+
+
+def test_windows_are_from_all_over_the_manifests(tmp_path: Path) -> None:
+    """As many as are asked for, together, and the recordings of no others are read."""
+    paths = []
+    for manifest, names in (("one", "abcdefgh"), ("two", "ij")):
+        cuts = []
+        for name in names:
+            path = tmp_path / f"{name}.wav"
+            if name in "afi":
+                soundfile.write(path, 0.1 * np.ones(16000 * 20), 16000)
+            said = SupervisionSegment(name, name, 0, 20, text=name)
+            source = AudioSource("file", [0], str(path))
+            whole = Recording(name, [source], 16000, 16000 * 20, 20)
+            cuts.append(MonoCut(name, 0, 20, 0, supervisions=[said], recording=whole))
+        paths.append(tmp_path / f"{manifest}.jsonl.gz")
+        CutSet.from_cuts(cuts).to_file(paths[-1])
+    found = recordings(paths, Extractor(), Tokenizer(), limit=2)
+    said = ["".join(map(chr, batch["decoder_input_ids"][0].tolist())) for batch in found]
+    assert said == [" a", " f"]
+    found = recordings(paths[::-1], Extractor(), Tokenizer(), limit=1)
+    assert ["".join(map(chr, b["decoder_input_ids"][0].tolist())) for b in found] == [" i"]

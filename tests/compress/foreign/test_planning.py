@@ -98,6 +98,56 @@ def test_of_all_plans_the_one_that_loses_least_is_taken(tiny: Make, batch: Batch
     assert made.bytes <= seen.other + whole // 2
 
 
+@pytest.mark.parametrize("way", ["plan", "sharing", "low rank"])
+def test_all_that_is_said_of_a_plan_is_by_the_same_tables(
+    way: str, tiny: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one was taken that was made before any correction."""
+    model = tiny("bert")
+    seen = seen_of(model, batch(model))
+    number = ["plan", "sharing", "low rank"].index(way)
+    monkeypatch.setattr(
+        planning, "lost", lambda seen, plans, _: [float(n != number) for n in range(len(plans))]
+    )
+    tables, last = [], planning.corrected
+
+    def corrected(*given: Any) -> Any:
+        tables.append(last(*given))
+        return tables[-1]
+
+    monkeypatch.setattr(planning, "corrected", corrected)
+    whole = planning.Planner(
+        planning.tables_of(seen.stacks), planning.layers_of_all(seen.stacks)
+    ).largest
+    made, _ = planning.make(seen, seen.other + whole // 2)
+    for layers, parts in made.chosen.groups:
+        for part, choice in parts.items():
+            options = tables[-1][layers][part]
+            assert choice in [options.choice(n) for n in range(len(options.options.bytes))]
+    assert made.error == made.chosen.error
+    if way in made.alone:  # the best of its kind by these tables, which may be another one
+        assert made.error >= made.alone[way] * (1 - 1e-9)
+
+
+def test_a_plan_that_a_correction_leaves_as_it_is_is_not_corrected_again(
+    tiny: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny("bert")
+    seen = seen_of(model, batch(model))
+    calls = []
+
+    def corrected(every: Any, *rest: Any) -> Any:
+        calls.append(every)
+        return every
+
+    monkeypatch.setattr(planning, "corrected", corrected)
+    tables = planning.tables_of(seen.stacks)
+    whole = planning.Planner(tables, planning.layers_of_all(seen.stacks)).largest
+    _, tried = planning.make(seen, seen.other + whole // 2)
+    assert len(calls) == 1
+    assert tried.keys() == {"plan", "sharing", "low rank"}
+
+
 def test_a_map_errs_while_it_is_told_to() -> None:
     linear = nn.Linear(3, 2)
     x, error = torch.randn(4, 3), torch.randn(3, 2)

@@ -49,15 +49,11 @@ def lost(of: Stack, layers: tuple[int, ...], approximations: list[Tensor]) -> fl
     return total
 
 
-def stacked(of: Stack, layers: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
-    """Weights, and moments scaled so that the errors of all uses count as they do in a table."""
+def stacked(of: Stack, layers: tuple[int, ...]) -> tuple[Tensor, list[Tensor] | None]:
+    """What a fold is given: it knows nothing of importance."""
     weights = torch.stack([of.weights["m"][layer] for layer in layers]).double()
-    metrics = []
-    for layer in layers:
-        moment = metric(of, layer)
-        scale = IMPORTANCE[layer] / cost(of.weights["m"][layer].double(), moment)
-        metrics.append(scale * (torch.eye(weights.shape[1]) if moment is None else moment).double())
-    return weights, torch.stack(metrics)
+    found = [metric(of, layer) for layer in layers]
+    return weights, [each for each in found if each is not None] or None
 
 
 def table(of: Stack, layers: tuple[int, ...], precision: Precision = "fp32") -> Table:
@@ -84,50 +80,51 @@ def test_low_ranks_are_predicted_exactly(shape: tuple[int, int], moments: str) -
         assert choice.error == pytest.approx(lost(of, layers, approximations), rel=2e-3, abs=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(INPUTS, OUTPUTS), (OUTPUTS, INPUTS)], ids=str)
+@pytest.mark.parametrize("shape", [(INPUTS, OUTPUTS), (40, INPUTS)], ids=str)
 @pytest.mark.parametrize("moments", ["none", "same"])
 def test_a_basis_is_predicted_exactly(shape: tuple[int, int], moments: str) -> None:
-    """Where all inputs have one moment; a choice of directions weighs the uses alike, so do we."""
-    of, layers = stack(shape, moments=moments), (0, 2)
-    whole = [float(cost(of.weights["m"][i].double(), metric(of, i))) for i in layers]
-    of = Stack(of.weights, of.moments, {"m": [whole[0], 1.0, whole[1]]})
+    """Where all inputs have one moment: else the coefficients of a use do a little better."""
+    of, layers = stack(shape, moments=moments), (0, 1)
     found = choices(table(of, layers), "basis")
     assert found[0].ranks == (1,)
-    weights = torch.stack([of.weights["m"][i] for i in layers])
-    given = None if of.moments is None else torch.stack([of.moments["m"][i] for i in layers])
+    weights, given = stacked(of, layers)
     for choice in found:
         shared, coefficients = basis(weights, choice.ranks[0], given)
-        error = sum(
-            float(cost((weights[use] - shared @ coefficients[use]).double(), metric(of, layer)))
-            for use, layer in enumerate(layers)
-        )
+        error = lost(of, layers, [shared @ each for each in coefficients])
         assert choice.error == pytest.approx(error, rel=2e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("moments", ["none", "same"])
 def test_residuals_of_two_uses_are_predicted_exactly(moments: str) -> None:
-    """By the rule that two ranks of a fit do what four at the mean do."""
+    """However much more one of them matters: the fit makes the plain sum of all errors small."""
     of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1)
-    whole = [float(cost(of.weights["m"][i].double(), metric(of, i))) for i in layers]
-    of = Stack(of.weights, of.moments, {"m": [*whole, 1.0]})
-    weights = torch.stack([of.weights["m"][i] for i in layers]).double()
-    metrics = [metric(of, i) for i in layers]
-    given = None if metrics[0] is None else torch.stack([m for m in metrics if m is not None])
+    weights, given = stacked(of, layers)
     for choice in choices(table(of, layers), "residual")[::3]:
         fit = share(weights, choice.ranks, diagonal=False, start="fit", moments=given)
-        error = sum(float(cost(weights[k] - fit.merged(k), metrics[k])) for k in range(2))
+        error = lost(of, layers, [fit.merged(use) for use in range(2)])
         assert choice.error == pytest.approx(error, rel=5e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize("moments", ["none", "different"])
-def test_residuals_of_three_uses_are_no_worse_than_predicted(moments: str) -> None:
+@pytest.mark.parametrize("moments", ["none", "same", "different"])
+def test_what_sharing_alone_leaves_is_predicted_exactly(moments: str) -> None:
     of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1, 2)
-    weights, metrics = stacked(of, layers)
+    weights, given = stacked(of, layers)
+    first = choices(table(of, layers), "residual")[0]
+    assert first.ranks == (0, 0, 0)
+    fit = share(weights, first.ranks, diagonal=False, start="fit", moments=given)
+    assert first.error == pytest.approx(lost(of, layers, [fit.weight] * 3), rel=2e-3)
+
+
+@pytest.mark.parametrize("moments", ["none", "different"])
+def test_residuals_of_three_uses_are_hardly_worse_than_predicted(moments: str) -> None:
+    """Of which one matters four times as much as another; up to 13 % here."""
+    of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1, 2)
+    weights, given = stacked(of, layers)
     found = choices(table(of, layers), "residual")
     for choice in found[:: len(found) // 5]:
-        fit = share(weights, choice.ranks, diagonal=False, start="fit", moments=metrics)
+        fit = share(weights, choice.ranks, diagonal=False, start="fit", moments=given)
         error = lost(of, layers, [fit.merged(use) for use in range(3)])
-        assert error <= choice.error * 1.02
+        assert error <= choice.error * 1.15
         assert error >= choice.error * 0.3
 
 

@@ -11,14 +11,21 @@ from foldformer.compress.foreign.fold import check_weights
 from foldformer.compress.foreign.plan import ForeignPlan, matched
 from foldformer.compress.foreign.roles import Attention, FeedForward, roles
 from foldformer.compress.foreign.stacks import Stack, matrix
-from foldformer.compress.plan import groups
+from foldformer.compress.matrices import Start, source_layers
+from foldformer.compress.plan import Plan, groups
 from foldformer.errors import SpecError
 
 Roles = Mapping[str, Sequence[Attention | FeedForward]]
 
 
 @torch.no_grad()
-def align(model: nn.Module, plan: ForeignPlan, *, known: Roles | None = None) -> None:
+def align(
+    model: nn.Module,
+    plan: ForeignPlan,
+    *,
+    start: Start = "fit",
+    known: Roles | None = None,
+) -> None:
     """Bring the layers of each group close to each other, before they are calibrated and folded.
 
     The model is changed, and computes what it did: units of a feed-forward and heads change
@@ -29,6 +36,8 @@ def align(model: nn.Module, plan: ForeignPlan, *, known: Roles | None = None) ->
     Args:
         model: trained, in float32.
         plan: which layers make a group.
+        start: that `fold` is told. Where it takes the weights of a group from a layer of another
+            one, both groups come close to each other.
         known: {list of layers: its attentions and feed-forwards}, where `roles` does not know
             their names.
 
@@ -42,13 +51,32 @@ def align(model: nn.Module, plan: ForeignPlan, *, known: Roles | None = None) ->
         check_weights(stack)
     for name, (stack, part) in parts.items():
         for role in roles(model, stack) if known is None else known.get(name, ()):
-            for layers in groups(part):
+            for layers in _meeting(part, start):
                 if len(layers) > 1:
                     group = _Group(stack, layers)
                     if isinstance(role, FeedForward):
                         _align_feed_forward(group, role)
                     else:
                         _align_attention(group, role)
+
+
+def _meeting(plan: Plan, start: Start) -> list[list[int]]:
+    """Layers that have to be close to one another: those of a group, and of where it starts.
+
+    A model has each layer once, so unlike in `compress.fold` the layer that two groups begin with
+    cannot be followed by one of them and follow in the other: all of them meet.
+    """
+    own = groups(plan)
+    found = [list(layers) for layers in own]
+    if start == "stepwise" or start == "lower":
+        sources = source_layers(start, plan.num_layers, len(plan.uses))
+        for layers, source in zip(own, sources, strict=True):
+            one = next(each for each in found if layers[0] in each)
+            other = next(each for each in found if source in each)
+            if len(layers) > 1 and one is not other:  # a single layer stays what it is
+                one += other
+                found.remove(other)
+    return [sorted(layers) for layers in found]
 
 
 class _Group:

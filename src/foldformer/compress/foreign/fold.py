@@ -34,9 +34,9 @@ def fold(
     Args:
         model: trained, in float32.
         plan: for each of its lists of layers.
-        start: where a shared weight comes from, see `matrices.share`.
+        start: where a shared weight comes from, see `matrices.share`; `align` is to know of it.
         moments: {path of a linear map in the model: E[x x^T] of its inputs (in, in)}, of all maps
-            that are folded, as `calibration.input_moments` finds them; without, the error of the
+            that are folded, as `calibration.calibrate` finds them; without, the error of the
             weights is made small and not that of the outputs.
 
     Raises:

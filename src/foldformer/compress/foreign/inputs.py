@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from foldformer.data.audio import to_mono_16k
 from foldformer.errors import InputError
 
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
 _WINDOW = 30 * 16000
+
+T = TypeVar("T")
 
 
 def sentences(path: str | Path, tokenizer: Any, *, batch: int = 16) -> Iterator[dict[str, Tensor]]:
@@ -59,42 +63,60 @@ def encoded(said: Sequence[str], tokenizer: Any, *, batch: int = 16) -> Iterator
 
 
 def recordings(
-    manifest: str | Path, extractor: Any, tokenizer: Any, *, limit: int | None = None
+    manifests: str | Path | Sequence[str | Path],
+    extractor: Any,
+    tokenizer: Any,
+    *,
+    limit: int | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """Windows of 30 s of a manifest's recordings, for Whisper.
+    """Windows of 30 s of the recordings of manifests, for Whisper.
 
     Each window holds as many utterances as fit, so that little of it is silence, and their texts.
 
     Args:
-        manifest: Lhotse cuts with texts.
+        manifests: one or more; Lhotse cuts with texts.
         extractor: the feature extractor of the model.
         tokenizer: of the model.
-        limit: windows at most.
+        limit: windows at most, in all, from all over the manifests.
 
     Raises:
-        InputError: the manifest or a recording cannot be read.
+        InputError: a manifest or a recording cannot be read.
     """
-    for number, (samples, text) in enumerate(_windows(manifest)):
-        if number == limit:
-            return
-        features = extractor(samples, sampling_rate=16000, return_tensors="pt").input_features
+    # Lhotse reads manifests, and nothing else here needs it.
+    from foldformer.data.cuts import samples_of, text_of
+
+    paths = [manifests] if isinstance(manifests, str | Path) else manifests
+    windows = [cuts for path in paths for cuts in _windows(path)]
+    for cuts in windows if limit is None else spread(windows, limit):
+        samples = np.concatenate([to_mono_16k(samples_of(cut), cut.sampling_rate) for cut in cuts])
+        text = " " + " ".join(text_of(cut, "text") for cut in cuts)
+        features = extractor(
+            samples[:_WINDOW], sampling_rate=16000, return_tensors="pt"
+        ).input_features
         tokens = torch.tensor([tokenizer(text).input_ids])
         # The last, <|endoftext|>, is only ever an output.
         yield {"input_features": features, "decoder_input_ids": tokens[:, :-1][:, :448]}
 
 
-def _windows(manifest: str | Path) -> Iterator[tuple[NDArray[np.float32], str]]:
-    # Lhotse reads manifests, and nothing else here needs it.
-    from foldformer.data.cuts import read_cuts, samples_of, text_of
+def spread(found: Sequence[T], number: int) -> list[T]:
+    """So many at most, at equal distances in their order."""
+    if len(found) <= number:
+        return list(found)
+    return [found[index * len(found) // number] for index in range(number)]
 
-    held: list[NDArray[np.float32]] = []
-    texts: list[str] = []
+
+def _windows(manifest: str | Path) -> Iterator[list["Cut"]]:
+    """What stands in a window each; no recording is read for that."""
+    from foldformer.data.cuts import read_cuts
+
+    held: list[Cut] = []
+    samples = 0
     for cut in read_cuts(manifest):
-        samples = to_mono_16k(samples_of(cut), cut.sampling_rate)
-        if held and sum(map(len, held)) + len(samples) > _WINDOW:
-            yield np.concatenate(held), " " + " ".join(texts)
-            held, texts = [], []
-        held.append(samples)
-        texts.append(text_of(cut, "text"))
+        length = round(16000 * cut.duration)
+        if held and samples + length > _WINDOW:
+            yield held
+            held, samples = [], 0
+        held.append(cut)
+        samples += length
     if held:
-        yield np.concatenate(held)[:_WINDOW], " " + " ".join(texts)
+        yield held

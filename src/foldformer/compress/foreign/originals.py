@@ -113,7 +113,7 @@ def batches_of(
         tokenizer.pad_token = tokenizer.eos_token
     said = [line for path in paths for line in inputs.lines_of(path)]
     if least is not None:
-        said = _spread(said, max(SENTENCES, least // 4))
+        said = inputs.spread(said, max(SENTENCES, least // 4))
     return list(inputs.encoded(sorted(said, key=len), tokenizer))
 
 
@@ -134,22 +134,8 @@ def _windows(
             f"{folder}: has no preprocessor_config.json, which says how Whisper hears; copy it "
             "from the original"
         ) from None
-    found = [
-        window
-        for path in paths
-        for window in inputs.recordings(
-            path,
-            extractor,
-            tokenizer,
-            limit=None if least is None else max(WINDOWS, least // 40),
-        )
-    ]
+    limit = None if least is None else max(WINDOWS, least // 40)
+    found = list(inputs.recordings(paths, extractor, tokenizer, limit=limit))
     if not found:
         raise InputError(f"{', '.join(paths)}: holds no recording")
     return found
-
-
-def _spread(said: Sequence[str], number: int) -> list[str]:
-    if len(said) <= number:
-        return list(said)
-    return [said[index * len(said) // number] for index in range(number)]

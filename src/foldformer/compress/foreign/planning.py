@@ -22,7 +22,7 @@ from foldformer.compress.planning.tables import Tables, tables
 from foldformer.errors import SpecError
 
 ROUNDS = 3
-"""Times that a plan is tried part by part, and made anew."""
+"""Times at most that a plan is tried part by part, and made anew."""
 
 
 def make(
@@ -36,8 +36,8 @@ def make(
 
     On pretrained models the plan that is foreseen to lose least can lose more on other data than
     one that shares alone or factors alone. So what is foreseen is corrected, and the plan made
-    anew, some times; see `corrected`. All these plans and the best of both others are then tried on
-    batches kept apart, and the one that loses least there is taken.
+    anew, some times or until it stays the same; see `corrected`. All these plans and the best of
+    both others are then tried on batches kept apart, and the one that loses least there is taken.
 
     Args:
         seen: the model.
@@ -70,13 +70,30 @@ def make(
         if made.alone[name] < float("inf")
     }
     for number in range(1, ROUNDS + 1):
+        before = plan_of(made.chosen, seen.stacks)
         every = corrected(every, seen, made.chosen)
         made = best_of(every, layers, seen.other, budget, "fp32", orders)
+        if plan_of(made.chosen, seen.stacks) == before:
+            break  # tried again, it would lose what it is now expected to
         ways[f"corrected {number}"] = made.chosen
     errors = lost(seen, list(ways.values()), seen.apart)
     tried = dict(zip(ways, errors, strict=True))
-    best = ways[min(tried, key=lambda name: tried[name])]
+    best = _by(every, ways[min(tried, key=lambda name: tried[name])])
     return replace(made, chosen=best, bytes=seen.other + best.bytes, error=best.error), tried
+
+
+def _by(every: Tables, chosen: Chosen) -> Chosen:
+    """A plan with the errors that these tables foresee, by whichever ones it was made.
+
+    What else is said of it, the curve and both others, is by the last of them.
+    """
+    return replace(
+        chosen,
+        groups=tuple(
+            (layers, {name: every[layers][name].again(each) for name, each in parts.items()})
+            for layers, parts in chosen.groups
+        ),
+    )
 
 
 @torch.no_grad()

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from foldformer.compress.calibration import spread
 from foldformer.compress.layers import Moments, Places, linears, name_of
 from foldformer.compress.planning.loss import smallest_part
 from foldformer.data.augmentation import features_of
-from foldformer.data.batches import manifests_of, unheard
-from foldformer.data.cuts import read_cuts
 from foldformer.model import Model
 from foldformer.nn.layer import Layer
 from foldformer.nn.linears import Linear
@@ -67,17 +66,11 @@ def heard(manifests: str | Sequence[str], seconds: float = SECONDS) -> list[Tens
 
     What is longer is cut; what is too short for a frame is left out.
     """
-    cuts = [cut for path in manifests_of(manifests) for cut in read_cuts(path) if not unheard(cut)]
-    whole = sum(cut.duration for cut in cuts)
-    step = max(1, round(whole / seconds))
-    found: list[Tensor] = []
-    left = round(100 * seconds)
-    for cut in cuts[::step]:
-        features = torch.from_numpy(features_of(cut, None, np.random.default_rng(0)))[:left]
-        if len(features) >= FACTOR:
-            found.append(features)
-            left -= len(features)
-    return found
+    every = (
+        torch.from_numpy(features_of(cut, None, np.random.default_rng(0)))
+        for cut in spread(manifests, seconds)
+    )
+    return [features for features in every if len(features) >= FACTOR]
 
 
 class _Erring(Linear):

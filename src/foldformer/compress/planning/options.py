@@ -129,6 +129,12 @@ class Table:
         places = np.flatnonzero(self._kept.get("low_rank", np.zeros(0, int)) == rank)
         return self.choice(self._sizes[0] + int(places[0]) if len(places) else 0)
 
+    def again(self, choice: Choice) -> Choice:
+        """The same option of another table of these matrices, with the error that it has here."""
+        count = sum(choice.ranks)
+        before = sum(self._sizes[: self._whats.index(choice.what)])
+        return self.choice(before + int(np.searchsorted(self._kept[choice.what], count)))
+
     def only(self, whats: Sequence[What]) -> "Table":
         """The same with some ways left out; `keep` stays."""
         return Table(self.shape, self.uses, {w: s for w, s in self._spectra.items() if w in whats})

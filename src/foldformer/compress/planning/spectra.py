@@ -73,13 +73,15 @@ def left_over(
     Args:
         weights: K matrices (in, out), two or more.
         moments: K positive definite matrices (in, in); the identity if not given.
-        scales: what the error of each use is multiplied with.
+        scales: what the error of each use is multiplied with. A fold knows nothing of them, so the
+            shared weight is that of the plain sum.
     """
-    mean = mean_of(weights, moments, scales)
-    return shared([
-        scale * energies(weight - mean, None if moments is None else moments[use])
-        for use, (weight, scale) in enumerate(zip(weights, scales, strict=True))
-    ])  # fmt: skip
+    mean = mean_of(weights, moments)
+    spectra = [
+        energies(weight - mean, None if moments is None else moments[use])
+        for use, weight in enumerate(weights)
+    ]
+    return shared(spectra, scales)
 
 
 def in_one_basis(
@@ -87,62 +89,91 @@ def in_one_basis(
 ) -> Spectrum:
     """One basis for all uses, in the mean of the moments, as `matrices.basis` chooses it.
 
-    Arguments as for `left_over`.
+    Its directions come in the order of what they hold of all uses in the plain sum; what is lost
+    without them counts by the scales. Arguments as for `left_over`.
     """
-    beside = [scale**0.5 * weight for scale, weight in zip(scales, weights, strict=True)]
     mean = None
     if moments is not None:
         mean = torch.zeros_like(moments[0])
         for moment in moments:
             mean.add_(moment, alpha=1 / len(moments))
-    return _handed_out([energies(torch.cat(beside, dim=1), mean)])
+    of_uses = _directions(weights, mean)
+    held = np.asarray(scales) @ of_uses
+    return Spectrum(_tails(held), np.zeros(len(held), np.int16))
 
 
-def shared(spectra: Sequence[NDArray[np.float64]]) -> Spectrum:
+def _directions(weights: Sequence[Tensor], moment: Tensor | None) -> NDArray[np.float64]:
+    """(K, N): what each direction of the basis holds of each use, the strongest one first.
+
+    With P S Q^T = L^T [W_1 ... W_K] it is |p_n^T L^T W_k|^2 = (s_n |q_n,k|)^2, of the smaller of
+    the two Gram matrices as in `energies`.
+    """
+    beside, uses = torch.cat(list(weights), dim=1), len(weights)
+    if beside.shape[1] <= beside.shape[0]:
+        values, right = torch.linalg.eigh(beside.t() @ times(moment, beside))
+        found = right.view(uses, -1, len(values)).square().sum(dim=1) * values.clamp(min=0)
+    else:
+        if moment is not None:
+            beside = torch.linalg.cholesky(moment).t() @ beside
+        left = torch.linalg.eigh(beside @ beside.t()).eigenvectors
+        found = (left.t() @ beside).view(left.shape[1], uses, -1).square().sum(dim=2).t()
+    strongest_first: NDArray[np.float64] = found.flip(1).double().numpy()
+    return strongest_first
+
+
+def shared(spectra: Sequence[NDArray[np.float64]], scales: Sequence[float]) -> Spectrum:
     """A shared weight with a residual for each use, as an alternating fit finds them.
 
     The spectra are those of W_k - U, with U the mean that leaves least over. A fit does better than
-    their truncation: U moves to meet what has a residual no longer, so that K - 1 ranks do what K
-    would, for two uses exactly and for more of them at both ends, no rank and all of them. So
-    n ranks of a fit leave what n K / (K - 1) ranks at the mean do.
+    their truncation: U moves to meet what has a residual no longer. Where R of n ranks belong to a
+    use, it is left with what R + (n - R) / (K - 1)^2 ranks leave at the mean: in a direction that
+    one of the others has a rank for, the K - 1 that have none meet in their own mean, and if they
+    have nothing in common with each other, they are nearer to it than to the mean of all by
+    1 / (K - 1)^2 of the squared distance. For two uses that is exact, and for any number of them
+    where there is no rank.
 
     Args:
         spectra: of each use, two or more.
+        scales: what the error of each use is multiplied with.
     """
     uses = len(spectra)
-    at_mean = _handed_out(spectra)
-    total = len(at_mean.owner)
-    last = total * (uses - 1) // uses
-    places = np.arange(last + 1) * (uses / (uses - 1))
-    errors = np.interp(places, np.arange(total + 1), at_mean.errors)
-    return Spectrum(errors, at_mean.owner[:last])
+    weighed = [scale * each for scale, each in zip(scales, spectra, strict=True)]
+    total = sum(map(len, spectra))
+    handed = _handed_out(weighed).cut(total * (uses - 1) // uses)
+    own = handed.ranks(uses)
+    met = own + (np.arange(len(own))[:, None] - own) / (uses - 1) ** 2
+    errors = np.zeros(len(own))
+    for use, each in enumerate(weighed):
+        errors += np.interp(met[:, use], np.arange(len(each) + 1), _tails(each))
+    return Spectrum(errors, handed.owner)
 
 
 def _handed_out(spectra: Sequence[NDArray[np.float64]]) -> Spectrum:
     values = np.concatenate(spectra)
     owner = np.repeat(np.arange(len(spectra), dtype=np.int16), [len(each) for each in spectra])
     order = np.argsort(-values, kind="stable")
-    # From the smallest on, so that what is left at the end is exactly nothing.
-    tails = np.concatenate([values[order][::-1].cumsum()[::-1], [0.0]])
-    return Spectrum(tails, owner[order])
+    return Spectrum(_tails(values[order]), owner[order])
 
 
-def mean_of(
-    weights: Sequence[Tensor], moments: Sequence[Tensor] | None, scales: Sequence[float]
-) -> Tensor:
-    """The U with the least sum over uses of scale_k E|x_k @ (W_k - U)|^2.
+def _tails(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is left without the first n of N, (N + 1,).
+
+    From the last one on, so that what is left at the end is exactly nothing.
+    """
+    return np.concatenate([values[::-1].cumsum()[::-1], [0.0]])
+
+
+def mean_of(weights: Sequence[Tensor], moments: Sequence[Tensor] | None) -> Tensor:
+    """The U with the least sum over uses of E|x_k @ (W_k - U)|^2, as a fold without ranks finds it.
 
     Args:
         weights: K matrices (in, out).
         moments: K positive definite matrices (in, in); the identity if not given.
-        scales: of each use, above 0.
     """
     if moments is None:
-        weighted = sum(scale * weight for scale, weight in zip(scales, weights, strict=True))
-        assert isinstance(weighted, Tensor)
-        return weighted / sum(scales)
+        return sum(weights[1:], weights[0]) / len(weights)
     total, right = torch.zeros_like(moments[0]), torch.zeros_like(weights[0])
-    for weight, moment, scale in zip(weights, moments, scales, strict=True):
-        total.add_(moment, alpha=scale)
-        right.addmm_(moment, weight, alpha=scale)
+    for weight, moment in zip(weights, moments, strict=True):
+        total.add_(moment)
+        right.addmm_(moment, weight)
     return torch.cholesky_solve(right, torch.linalg.cholesky(total))
