@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser docs clean
+.PHONY: demo test coverage browser docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python recipes/demo/run.py
@@ -14,8 +14,11 @@ test: $(VENV)/.dev browser
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@# A file of tests to a process, which computes on one core: more threads wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
-	    --cov=foldformer --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST)
+
+# Beside the tests, since following every line takes a quarter of their time again.
+coverage: PYTEST := --cov=foldformer --cov-report=term:skip-covered
+coverage: test
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
