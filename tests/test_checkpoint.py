@@ -208,6 +208,7 @@ def test_an_error_of_reading_is_not_laid_on_the_place_written(tmp_path: Path) ->
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes of this kind")
 def test_a_device_is_written_and_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
