@@ -132,7 +132,7 @@ def test_where_there_is_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda *args, **kwargs: object())
     loading = memory.Loading("small")
     loading.end()
-    assert not memory._mallopt(65536)
+    assert not memory.give_back_above(65536)
 
 
 def test_pages_that_were_written_are_left_alone() -> None:

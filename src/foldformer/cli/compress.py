@@ -188,7 +188,9 @@ def _fold(args: argparse.Namespace, folder: Path, origin: "Origin") -> "Folded":
     from tqdm import tqdm
 
     from foldformer.compress.folder import fold_into
+    from foldformer.compress.stored import give_back_matrices
 
+    give_back_matrices()
     bar = "hearing how the layers are used: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
     # Shown only where a person watches, like all bars.
     with tqdm(

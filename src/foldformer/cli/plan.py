@@ -65,19 +65,23 @@ def run(args: argparse.Namespace) -> None:
     """Plan, write, print."""
     from foldformer.checkpoint import load_model
     from foldformer.compress.planning.budget import bytes_of
+    from foldformer.compress.planning.file import fingerprint
+    from foldformer.compress.stored import give_back_matrices
     from foldformer.files import whole_file
     from foldformer.report.plan_table import plan_table
 
     budget = bytes_of(args.weights)
     _check(args)
+    give_back_matrices()
     if is_foreign(args):
         run_plan(args, budget)
         _say_written(args)
         return
     with whole_file(args.output, "--output") as output, whole_file(args.report, "--report") as page:
         model, _ = load_model(args.model)
+        own = fingerprint(model)  # reads all of it, and so before anything else is in memory
         stack, made = _made(args, model, budget)
-        file = _file(args, model, made)
+        file = _file(args, model, own, made)
         if output is not None:
             from foldformer.spec import write_yaml
 
@@ -169,9 +173,9 @@ def _heard(args: argparse.Namespace, model: "Model") -> "Stack":
     return stack_of(model, moments, weights)
 
 
-def _file(args: argparse.Namespace, model: "Model", made: "Made") -> "PlanFile":
-    """What is written."""
-    from foldformer.compress.planning.file import MadeSpec, PlanFile, fingerprint
+def _file(args: argparse.Namespace, model: "Model", own: str, made: "Made") -> "PlanFile":
+    """What is written; `own` is the model's fingerprint."""
+    from foldformer.compress.planning.file import MadeSpec, PlanFile
     from foldformer.compress.planning.own import biases_of
 
     plan = made.chosen.plan(biases_of(model))
@@ -181,7 +185,7 @@ def _file(args: argparse.Namespace, model: "Model", made: "Made") -> "PlanFile":
         linear=plan.linear,
         linears=plan.linears,
         made=MadeSpec(
-            model=fingerprint(model),
+            model=own,
             precision=args.precision,
             budget=made.budget,
             bytes=made.bytes,

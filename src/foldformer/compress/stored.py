@@ -9,6 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldformer.deploy.memory import give_back_above
+
+_LARGE = 2**22
+"""Bytes of a matrix that is not kept for the next one: 512 x 2048 in float32."""
+
+
+def give_back_matrices() -> None:
+    """Let large matrices go back to the system when they are freed, in this process, from now on.
+
+    For commands that fold or plan. Left alone, glibc keeps most of what is freed between others
+    that are still needed, of no use to a larger one: a fifth of a fold's memory. A tenth more
+    processor time goes into fetching it anew; `train.allocator` sets it the other way round.
+    """
+    give_back_above(_LARGE)
+
 
 class Stored(Mapping[str, Tensor]):
     """{key: tensor}: on disk, and in memory as long as somebody holds it.

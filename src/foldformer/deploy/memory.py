@@ -34,7 +34,7 @@ def give_back(memory: Memory) -> bool:
     Returns:
         Whether it does: not for `system`, nor where this is not glibc.
     """
-    return memory != "system" and _mallopt(_SMALL) and _set(_M_ARENA_MAX, 1)
+    return memory != "system" and give_back_above(_SMALL) and _set(_M_ARENA_MAX, 1)
 
 
 class Loading:
@@ -60,7 +60,7 @@ class Loading:
         ctypes.CDLL(None).malloc_trim(0)
         # Also for `small`: blocks that go back one by one, as soon as they are free, would be
         # fetched anew many times in a chunk.
-        _mallopt(_LARGE)
+        give_back_above(_LARGE)
 
 
 def after_call(memory: Memory) -> Callable[[], object]:
@@ -73,9 +73,13 @@ def _nothing() -> None:
     """Where buffers stay, or the system does as it likes."""
 
 
-def _mallopt(threshold: int) -> bool:
-    """From which size on freed memory goes back at once; False where this is not glibc."""
-    return _set(_M_MMAP_THRESHOLD, threshold) and _set(_M_TRIM_THRESHOLD, threshold)
+def give_back_above(size: int) -> bool:
+    """Let freed blocks of so many bytes and more go back to the system at once, from now on.
+
+    Returns:
+        Whether they do: not where this is not glibc.
+    """
+    return _set(_M_MMAP_THRESHOLD, size) and _set(_M_TRIM_THRESHOLD, size)
 
 
 def _set(option: int, value: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from foldformer.compress.fold import fold
 from foldformer.compress.planning.importance import importance
@@ -164,7 +165,6 @@ def test_a_map_into_which_nothing_comes_does_not_matter() -> None:
 
 
 def test_importance_is_what_taking_a_part_away_does(build: Build) -> None:
-    """For the last map of the last layer it can be computed: nothing but a norm follows."""
     model = build()
     utterances = [torch.randn(80, 80), torch.randn(60, 80)]
     before = copy.deepcopy(model.state_dict())
@@ -178,14 +178,20 @@ def test_importance_is_what_taking_a_part_away_does(build: Build) -> None:
     assert all(len(numbers) == 4 for numbers in found.values())
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
 
-    weight = model.encoder.depth.layers[3].feed_forward.contract.weight
-    left, values, right = torch.linalg.svd(weight.detach(), full_matrices=False)
-    tails = values.square().flip(0).cumsum(0).flip(0) / values.square().sum()
-    rank = int((tails > LOST).sum())
-    with torch.no_grad():
-        exact = [model.encoder(u[None], torch.tensor([len(u)]))[0] for u in utterances]
-        weight.copy_(left[:, :rank] * values[:rank] @ right[:rank])
-        after = [model.encoder(u[None], torch.tensor([len(u)]))[0] for u in utterances]
-    lost = sum(float((a - b).square().sum()) for a, b in zip(after, exact, strict=True))
-    whole = sum(float(a.square().sum()) for a in exact)
-    assert found["contract"][3] == pytest.approx(lost / whole / float(tails[rank]), rel=1e-3)
+    def encoded() -> Tensor:
+        every = [model.encoder(u[None], torch.tensor([len(u)]))[0] for u in utterances]
+        return torch.cat(every, dim=1)
+
+    for place, path in ((3, "feed_forward.contract"), (2, "mixer.value"), (0, "mixer.query")):
+        weight = model.encoder.depth.layers[place].get_submodule(path).weight
+        trained = weight.detach().clone()
+        left, values, right = torch.linalg.svd(trained, full_matrices=False)
+        tails = values.square().flip(0).cumsum(0).flip(0) / values.square().sum()
+        rank = int((tails > LOST).sum())
+        with torch.no_grad():
+            exact = encoded()
+            weight.copy_(left[:, :rank] * values[:rank] @ right[:rank])
+            lost = (encoded() - exact).square().sum() / exact.square().sum()
+            weight.copy_(trained)
+        name = path.rpartition(".")[2]
+        assert found[name][place] == pytest.approx(float(lost / tails[rank]), rel=1e-3)

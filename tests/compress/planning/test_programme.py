@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foldformer.compress.planning.programme import Frontier, Group, Options
+from foldformer.compress.planning.programme import Frontier, Group, Options, _pruned, _thinned
 
 Groups = dict[Group, list[Options]]
+PAIRS = st.tuples(st.integers(0, 200), st.integers(0, 1000))
 
 
 @st.composite
@@ -96,3 +97,35 @@ def test_all_that_counts_is_kept_when_bytes_are_coarse() -> None:
     frontier = Frontier(2, {(0, 1): [options], (1, 2): [options]}, steps=4)
     assert frontier.unit == 5000
     assert [frontier.error(b) for b in (9999, 10000, 15000, 20000)] == [np.inf, 2, 1, 0]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 1000)), min_size=1), st.integers(2, 9)
+)
+def test_fewer_options_are_as_good_a_little_later(
+    options: list[tuple[int, int]], most: int
+) -> None:
+    """For each option there is one of those kept that is no worse, and larger by a step at most."""
+    pairs = np.array(options)
+    every = _pruned(Options(pairs[:, 0], pairs[:, 1].astype(float)), 1)
+    units, errors, indices = _thinned(every, most)
+    assert len(units) == min(len(every[0]), most) or len(units) < most < len(every[0])
+    assert {*zip(units, errors, indices, strict=True)} <= {*zip(*every, strict=True)}
+    step = (every[0][-1] - every[0][0]) / (most - 1)
+    for unit, error in zip(*every[:2], strict=True):
+        there = (errors <= error) & (units <= unit + step)
+        assert there.any()
+
+
+@settings(deadline=None)
+@given(problems())
+def test_a_plan_with_fewer_options_is_one_of_all(problem: tuple[int, Groups]) -> None:
+    stages, groups = problem
+    whole, fewer = Frontier(stages, groups), Frontier(stages, groups, most=2)
+    assert (fewer.smallest, fewer.largest) == (whole.smallest, whole.largest)
+    for budget in range(fewer.smallest, fewer.largest + 1):
+        spent, error = cost(fewer, groups, budget)
+        assert spent <= budget
+        assert error == fewer.error(budget) >= whole.error(budget)
+    assert fewer.error(fewer.largest) == whole.error(whole.largest)

@@ -14,6 +14,7 @@ from foldformer.data.augmentation import features_of
 from foldformer.model import Model
 from foldformer.nn.layer import Layer
 from foldformer.nn.linears import Linear
+from foldformer.nn.mask import utterance_mask
 from foldformer.nn.subsampling import FACTOR
 
 SECONDS = 12.0
@@ -43,21 +44,27 @@ def importance(
     """
     copied = _with_errors(model)
     places = Places(copied)
+    count = sum(1 for place in range(len(places)) for _ in _erring(places, place))
+    found: dict[str, list[float]] = {}
+    done = 0
     with torch.no_grad():
-        exact = [_encoded(copied, features) for features in utterances]
+        frames = [copied.encoder.subsampling(features[None]) for features in utterances]
+        exact = [_encoded(copied, x, 0) for x in frames]
         whole = sum(float(y.square().sum()) for y in exact)
-        found: dict[str, list[float]] = {}
-        every = [(p, *each) for p in range(len(places)) for each in _erring(places, p)]
-        for done, (place, name, erring, use) in enumerate(every, start=1):
-            error, part = smallest_part(erring.merged(use), moments[f"{place}.{name}"])
-            erring.errors[use] = error
-            lost = sum(
-                float((_encoded(copied, features) - y).square().sum())
-                for features, y in zip(utterances, exact, strict=True)
-            )
-            del erring.errors[use]
-            found.setdefault(name, []).append(lost / whole / part if part else 0.0)
-            progress(done, len(every))
+        for place in range(len(places)):
+            for name, erring, use in _erring(places, place):
+                error, part = smallest_part(erring.merged(use), moments[f"{place}.{name}"])
+                erring.errors[use] = error
+                lost = sum(
+                    float((_encoded(copied, x, place) - y).square().sum())
+                    for x, y in zip(frames, exact, strict=True)
+                )
+                del erring.errors[use]
+                found.setdefault(name, []).append(lost / whole / part if part else 0.0)
+                done += 1
+                progress(done, count)
+            # What lies before the place that errs stays as it is: it is computed once.
+            frames = [_through(copied, x, range(place, place + 1)) for x in frames]
     return found
 
 
@@ -117,6 +124,19 @@ def _erring(places: Places, place: int) -> Iterator[tuple[str, _Erring, int]]:
             yield name_of(path), linear, use
 
 
-def _encoded(model: Model, features: Tensor) -> Tensor:
-    y: Tensor = model.encoder(features[None], torch.tensor([len(features)]))[0]
+def _encoded(model: Model, x: Tensor, first: int) -> Tensor:
+    """What the encoder makes of the frames (1, T, D) before a place."""
+    y: Tensor = model.encoder.norm(_through(model, x, range(first, len(Places(model)))))
     return y
+
+
+def _through(model: Model, x: Tensor, through: range) -> Tensor:
+    """Frames (1, T, D) of a whole utterance after some places, one behind the other."""
+    places = Places(model)
+    lengths = torch.tensor([x.shape[1]], device=x.device)
+    mask = utterance_mask(lengths, x.shape[1], None, model.encoder.left_context)
+    for place in through:
+        layer, use = places.layer(place)
+        x = x + layer.mix(x, use, mask)
+        x = x + layer.feed(x, use)
+    return x

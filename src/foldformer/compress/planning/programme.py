@@ -14,6 +14,9 @@ Group = tuple[int, int]
 _STEPS = 65536
 """Units of bytes at most that a whole model is counted in."""
 
+_MOST = 256
+"""Options at most for the matrices of one name in a group."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,6 +51,8 @@ class Frontier:
     Bytes are counted in units, each option rounded up, so that no way costs more than is said. The
     unit is the largest number that divides the bytes of all options if that is fine enough: then
     nothing is rounded. It does not depend on the budget, so a larger budget never has more error.
+    Where large matrices have more than 256 options that none beats, 256 at about equal distances
+    are tried, the smallest and the best among them: no single matrix has a finer choice than that.
 
     >>> cheap_or_exact = Options(np.array([1, 4]), np.array([0.5, 0.0]))
     >>> frontier = Frontier(2, {(0, 1): [cheap_or_exact], (1, 2): [cheap_or_exact]})
@@ -64,6 +69,7 @@ class Frontier:
         num_stages: int,
         groups: Mapping[Group, Sequence[Options]],
         steps: int = _STEPS,
+        most: int = _MOST,
     ) -> None:
         """Solve it for all budgets at once.
 
@@ -71,11 +77,12 @@ class Frontier:
             num_stages: the last stage.
             groups: what can be done with the matrices of each group that may be formed.
             steps: units that the largest model is counted in, at most.
+            most: options for the matrices of one name in a group, at most; 2 or more.
         """
         self._groups = groups
         self.unit = _unit(num_stages, groups, steps)
         self._pruned = {
-            group: [_pruned(options, self.unit) for options in matrices]
+            group: [_thinned(_pruned(options, self.unit), most) for options in matrices]
             for group, matrices in groups.items()
         }
         self._least: list[NDArray[np.float64]] = [np.zeros(1)]
@@ -183,6 +190,16 @@ def _pruned(options: Options, unit: int) -> _Pruned:
     best = np.minimum.accumulate(np.concatenate([[np.inf], errors[:-1]]))
     kept = order[errors < best]
     return units[kept], options.errors[kept], kept
+
+
+def _thinned(pruned: _Pruned, most: int) -> _Pruned:
+    """So many of them at most: the smallest, and the best of each of equal parts of the rest."""
+    units, errors, indices = pruned
+    if len(units) <= most:
+        return pruned
+    ends = np.linspace(units[0], units[-1], most)
+    kept = np.unique(np.searchsorted(units, ends, side="right") - 1)
+    return units[kept], errors[kept], indices[kept]
 
 
 def _join(
