@@ -12,6 +12,8 @@ from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
 from foldformer.nn.heads.ctc import CtcSpec
 from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears import LinearSpec
+from foldformer.nn.linears.low_rank import LowRankSpec
+from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
 from foldformer.spec import from_dict, kinds
 from foldformer.train.config import TrainingSpec
@@ -89,3 +91,37 @@ def test_the_optimizer_follows_the_schedule(model: torch.nn.Module) -> None:
         optimizer.step()
         schedule.step()
     assert rates == pytest.approx([0.25, 0.5, 0.5, 0.375, 0.25, 0.125])
+
+
+@pytest.mark.parametrize(
+    ("rank", "rate", "expected"),
+    [
+        (1, None, 1.0),
+        (2, None, 1.0),
+        (8, None, 0.5),
+        ((4, 12), None, 0.5),
+        ((0, 16), None, 0.5),
+        (8, 0.25, 0.25),
+    ],
+)
+def test_the_rate_of_residuals(rank, rate: float | None, expected: float) -> None:
+    model = EncoderSpec(
+        d_model=32,
+        num_layers=2,
+        uses=2,
+        mixer=AttentionSpec(num_heads=2),
+        feed_forward=DenseFeedForwardSpec(d_ff=64),
+        linear=ResidualSpec(rank=rank),
+        linears={"query": ResidualSpec(), "value": LowRankSpec(rank=16)},
+    ).build()
+    spec = TrainingSpec(learning_rate=0.5, warmup=2, residual_rate=rate)
+    optimizer, schedule = make_optimizer(model, spec)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for share in (0.5, 1.0):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                part = names[parameter].rsplit(".", 2)[-2:]
+                own = expected if part[1] in ("down", "up") and part[0] != "value" else 1.0
+                assert group["lr"] == pytest.approx(0.5 * share * own), names[parameter]
+        optimizer.step()
+        schedule.step()

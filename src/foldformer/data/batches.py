@@ -31,6 +31,9 @@ from foldformer.errors import InputError
 
 log = logging.getLogger(__name__)
 
+ALL_BATCHES = {"rank": 0, "world_size": 1}
+"""For samplers of Lhotse: left alone, they take a rank from the environment, and so a share."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -205,8 +208,7 @@ def eval_loader(
         CutSet(found),
         max_duration=max(max_duration, found[0].duration),
         shuffle=False,
-        rank=0,
-        world_size=1,
+        **ALL_BATCHES,
     )
     places = [Place((0, number), cuts) for number, cuts in enumerate(sampler, start=1)]
     share = Share(places[rank::world_size] or places[:1])

@@ -12,7 +12,14 @@ from torch.utils.data import DataLoader
 
 from foldformer.data.ahead import ahead
 from foldformer.data.augmentation import AugmentationSpec, sounds_of
-from foldformer.data.batches import Batch, Place, Planned, Utterances, manifests_of
+from foldformer.data.batches import (
+    ALL_BATCHES,
+    Batch,
+    Place,
+    Planned,
+    Utterances,
+    manifests_of,
+)
 from foldformer.data.bulk_features import bulk_fbank
 from foldformer.data.cuts import load_cuts
 from foldformer.data.feature_cache import FeatureCache
@@ -22,7 +29,6 @@ from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec
 
 _MOST_WORKERS = 1024  # more processes than any machine should have to start by a slip
-_WHOLE = {"rank": 0, "world_size": 1}  # a sampler would share its batches by itself otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +154,7 @@ class TrainLoader:
             duration_bins=[spec.max_utterance] if sum(kept) == 1 else None,
             shuffle=True,
             seed=seed,
-            **_WHOLE,
+            **ALL_BATCHES,
         )
         self._rank, self._world_size = rank, world_size
         self._spec = spec
@@ -208,7 +214,7 @@ class TrainLoader:
     def _ascending(self) -> SimpleCutSampler:
         cuts = sorted(chain(*self._sets), key=lambda cut: (cut.duration, cut.id))
         return SimpleCutSampler(
-            CutSet(cuts), max_duration=self._spec.max_duration, shuffle=False, **_WHOLE
+            CutSet(cuts), max_duration=self._spec.max_duration, shuffle=False, **ALL_BATCHES
         )
 
 

@@ -10,7 +10,7 @@ from lhotse.cut import Cut
 from lhotse.dataset import SimpleCutSampler
 
 from foldformer.data.alignment import word_ends
-from foldformer.data.batches import heard_cuts, manifests_of, unheard
+from foldformer.data.batches import ALL_BATCHES, heard_cuts, manifests_of, unheard
 from foldformer.data.cuts import blocks_of, language_of, read_cuts, samples_of, text_of
 from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.feature_cache import at_16k
@@ -54,10 +54,8 @@ def evaluate(
     for cut in long:
         utterances.append(_in_pieces(recognizer, cut, chunk, said[cut.id], longest))
         progress(len(utterances), len(cuts))
-    # Lhotse would take a rank from the environment, and with it a share of the utterances.
-    whole = {"rank": 0, "world_size": 1}
     short = CutSet(cuts[len(long) :])
-    for some in SimpleCutSampler(short, max_duration=_BATCH, shuffle=False, **whole):
+    for some in SimpleCutSampler(short, max_duration=_BATCH, shuffle=False, **ALL_BATCHES):
         utterances.extend(_transcribed(recognizer, list(some), chunk, said))
         progress(len(utterances), len(cuts))
     return _evaluated(utterances, time.monotonic() - began)

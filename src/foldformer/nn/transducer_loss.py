@@ -61,7 +61,7 @@ def transducer_loss(
     _check_shapes(logits, targets, lengths, target_lengths, blank)
     frames, tokens = lengths.tolist(), target_lengths.tolist()
     _check_values(logits, targets, frames, tokens, blank)
-    losses: Tensor = _TransducerLoss.apply(  # type: ignore[no-untyped-call]  # PyTorch's is not
+    losses: Tensor = _TransducerLoss.apply(  # type: ignore[no-untyped-call]  # apply has no types
         logits, targets, frames, tokens, blank, overwrite_logits
     )
     return losses

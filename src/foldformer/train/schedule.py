@@ -1,4 +1,4 @@
-"""The learning rate over the steps, and which weights decay."""
+"""The learning rate over the steps and of the weights, and which of them decay."""
 
 import math
 
@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from foldformer.nn.linears.residual import ResidualLinear
 from foldformer.train.config import TrainingSpec
 
 _NO_DECAY = ("bias", "shift", "scale", "down", "up", "basis", "coefficients", "diagonal")
@@ -26,15 +27,27 @@ def make_optimizer(model: nn.Module, spec: TrainingSpec) -> tuple[AdamW, LambdaL
 
     Weight decay pulls matrices towards zero. On a product (`down @ up`, `basis @ coefficients`) it
     would be a decay of another kind, and norms and biases have no scale to lose: these have none.
+    Low-rank residuals learn at `spec.residual_rate` of the learning rate.
     """
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    rates = {
+        parameter: residual_rate(module, spec)
+        for module in model.modules()
+        if isinstance(module, ResidualLinear)
+        for parameter in (module.down, module.up)
+        if parameter is not None
+    }
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
         decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in _NO_DECAY
-        groups[decays].append(parameter)
+        groups.setdefault((decays, rates.get(parameter, 1.0)), []).append(parameter)
     optimizer = AdamW(
         [
-            {"params": groups[True], "weight_decay": spec.weight_decay},
-            {"params": groups[False], "weight_decay": 0.0},
+            {
+                "params": parameters,
+                "lr": rate * spec.learning_rate,
+                "weight_decay": spec.weight_decay if decays else 0.0,
+            }
+            for (decays, rate), parameters in groups.items()
         ],
         lr=spec.learning_rate,
         betas=(spec.betas[0], spec.betas[1]),
@@ -42,3 +55,16 @@ def make_optimizer(model: nn.Module, spec: TrainingSpec) -> tuple[AdamW, LambdaL
         fused=spec.precision != "16-mixed",
     )
     return optimizer, LambdaLR(optimizer, lambda step: factor(spec, step))
+
+
+def residual_rate(linear: ResidualLinear, spec: TrainingSpec) -> float:
+    """What `down` and `up` of a map learn at, in parts of the learning rate.
+
+    A step of Adam is as large for an entry of `down` or `up` as for one of the shared weight, and a
+    step of each of the R terms of their product adds to the same matrix. With R = 16 the products
+    grow larger than what they are added to, see `recipes/paper_table/LOG.md`; R = 2 does not.
+    """
+    if spec.residual_rate is not None:
+        return spec.residual_rate
+    rank = sum(linear.ranks) / linear.uses
+    return min(1.0, math.sqrt(2 / rank)) if rank else 1.0
