@@ -92,7 +92,7 @@ def plans(
     for percent in percents:
         budget = whole * percent // 100
         chosen = {n: way.best(budget) for n, way in ways.items() if way.error(budget) < 1e9}
-        made, tried = planning.make(seen, seen.other + budget)
+        made, tried = planning.best_tried(seen, tables, seen.other + budget)
         chosen["plan, tried"] = made.chosen
         errors = dict(zip(chosen, planning.lost(seen, list(chosen.values()), held), strict=True))
         row = f"{percent:10}"

@@ -10,7 +10,10 @@ from foldformer.cli._foreign import add_layers_argument, is_foreign, run_plan
 from foldformer.cli._outputs import check_outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from foldformer.compress.foreign.planning import ForeignPlanFile
+    from foldformer.compress.layers import Moments
     from foldformer.compress.planning.file import PlanFile
     from foldformer.compress.planning.made import Made
     from foldformer.compress.planning.stack import Stack
@@ -145,21 +148,22 @@ def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack
         stack_of(model, align=False).check()
     except InputError as error:
         raise InputError(f"{args.model}: {error}") from None
-    stack = _heard(args, model) if args.calibration else stack_of(model)
-    map_anew(model, args.model)  # the stack has what is needed of it
+    moments, weights = _heard(args, model) if args.calibration else (None, None)
+    stack = stack_of(model, moments, weights, after=lambda: map_anew(model, args.model))
     other = other_bytes(model, args.precision)
     with bar("groups") as advance:
         made = make(stack, other, budget, args.precision, args.order, args.most_uses, advance)
     return stack, made
 
 
-def _heard(args: argparse.Namespace, model: "Model") -> "Stack":
-    """The layers with what their matrices hear in the recordings."""
+def _heard(
+    args: argparse.Namespace, model: "Model"
+) -> tuple["Moments", "Mapping[str, list[float]]"]:
+    """Of each matrix: what it hears in the recordings, and how much it matters there."""
     from foldformer.cli._bar import bar
     from foldformer.compress.calibration import calibrate
     from foldformer.compress.folder import map_anew
     from foldformer.compress.planning.importance import heard, importance
-    from foldformer.compress.planning.own import stack_of
 
     with bar("layers") as advance:
 
@@ -170,7 +174,8 @@ def _heard(args: argparse.Namespace, model: "Model") -> "Stack":
         moments = calibrate(model, args.calibration, progress=heard_by)
     with bar("matrices") as advance:
         weights = importance(model, heard(args.calibration), moments, advance)
-    return stack_of(model, moments, weights)
+    map_anew(model, args.model)
+    return moments, weights
 
 
 def _file(args: argparse.Namespace, model: "Model", own: str, made: "Made") -> "PlanFile":

@@ -60,7 +60,17 @@ def make(
             f"order: {orders} is for one list of layers, and {', '.join(seen.stacks)} are planned "
             "together; take adjacent, or plan one of them"
         )
-    every, layers = tables_of(seen.stacks, orders, most_uses, progress), layers_of_all(seen.stacks)
+    return best_tried(seen, tables_of(seen.stacks, orders, most_uses, progress), budget, orders)
+
+
+def best_tried(
+    seen: Seen, every: Tables, budget: int, orders: Orders = "adjacent"
+) -> tuple[Made, dict[str, float]]:
+    """What `make` makes of the tables of all lists, which are the same for every budget.
+
+    Arguments, results and errors as of `make`.
+    """
+    layers = layers_of_all(seen.stacks)
     made = best_of(every, layers, seen.other, budget, "fp32", orders)
     if seen.moments is None:
         return made, {}

@@ -1,6 +1,6 @@
 """Our own models as the planner sees them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,6 +20,7 @@ def stack_of(
     importance: Mapping[str, Sequence[float]] | None = None,
     *,
     align: bool = True,
+    after: Callable[[], object] = lambda: None,
 ) -> Stack:
     """The matrices of a model's layers, in order of depth.
 
@@ -33,6 +34,7 @@ def stack_of(
         importance: as `importance` gives it; all matrices alike unless given, so that the error is
             their mean.
         align: bring layers close to each other, without a change of what they compute.
+        after: called after each layer, as in `fold`: the model's parameters may be mapped anew.
     """
     places = Places(model)
     kept, keys = Stored(), dict[str, list[str]]()
@@ -54,6 +56,7 @@ def stack_of(
             if each.moments is not None:
                 kept.put(f"moment {key}", each.moments[0])
                 last[path] = replace(each, moments=_several(kept, "moment", [key]))
+        after()
     every = 1 / max(1, sum(map(len, keys.values())))
     return Stack(
         weights={name: _several(kept, "weight", own_keys) for name, own_keys in keys.items()},
