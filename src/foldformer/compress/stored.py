@@ -11,8 +11,8 @@ from torch import Tensor
 
 from foldformer.deploy.memory import give_back_above
 
-_LARGE = 2**22
-"""Bytes of a matrix that is not kept for the next one: 512 x 2048 in float32."""
+_LARGE = 2**20
+"""Bytes of a matrix that is not kept for the next one: 512 x 512 in float32."""
 
 
 def give_back_matrices() -> None:
