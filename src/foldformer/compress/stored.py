@@ -18,9 +18,9 @@ _LARGE = 2**20
 def give_back_matrices() -> None:
     """Let large matrices go back to the system when they are freed, in this process, from now on.
 
-    For commands that fold or plan. Left alone, glibc keeps most of what is freed between others
-    that are still needed, of no use to a larger one: a fifth of a fold's memory. A tenth more
-    processor time goes into fetching it anew; `train.allocator` sets it the other way round.
+    For commands that fold or plan. Left alone, glibc keeps much of what is freed between others
+    that are still needed, of no use to a larger one. Fetching it anew costs processor time;
+    `train.allocator` sets it the other way round.
     """
     give_back_above(_LARGE)
 

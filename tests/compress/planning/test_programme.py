@@ -100,9 +100,7 @@ def test_all_that_counts_is_kept_when_bytes_are_coarse() -> None:
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 1000)), min_size=1), st.integers(2, 9)
-)
+@given(st.lists(PAIRS, min_size=1), st.integers(2, 9))
 def test_fewer_options_are_as_good_a_little_later(
     options: list[tuple[int, int]], most: int
 ) -> None:
