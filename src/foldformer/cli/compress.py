@@ -10,7 +10,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldformer.cli._foreign import add_layers_argument, is_foreign, run_compress
+from foldformer.cli._foreign import add_layers_argument, is_foreign
+from foldformer.cli._foreign_compress import run_compress
 from foldformer.cli._plan_arguments import add_plan_arguments, plan_of
 from foldformer.cli._training import (
     add_training_arguments,

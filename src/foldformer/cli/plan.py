@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldformer.cli._foreign import add_layers_argument, is_foreign, run_plan
+from foldformer.cli._foreign import add_layers_argument, is_foreign
+from foldformer.cli._foreign_plan import run_plan
 from foldformer.cli._outputs import check_outputs
 
 if TYPE_CHECKING:
