@@ -1,16 +1,17 @@
 """Whether an export hears what its model hears, on real utterances.
 
     python benchmarks/parity.py MODEL MANIFEST [--number 200] [--precision fp32 int8 int4]
-        [--chunk 320ms] [--beam 1]
+        [--chunk 320ms] [--states fp32 int8] [--beam 1]
 
 For each head and precision, exports MODEL for whole recordings and for streams of `--chunk`, runs
 the first NUMBER utterances of the manifest through sherpa-onnx and through PyTorch, and prints how
 many have the same tokens, how far the times of those differ at most, in frames of 40 ms, and the
-word error rate of both. A stream in PyTorch is the encoder under its chunk mask.
+word error rate of both. `--states` says how streams remember, which otherwise is as `export` has
+it for each precision. A stream in PyTorch is the encoder under its chunk mask.
 """
 
 import argparse
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +23,7 @@ from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
 from foldformer.decode.recognizer import Recognizer
 from foldformer.decode.score import score_text
 from foldformer.deploy.export.make import export
-from foldformer.deploy.folder import StreamSpec
+from foldformer.deploy.folder import StreamSpec, usual_states
 
 
 def main() -> None:
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=200)
     parser.add_argument("--precision", nargs="+", default=["fp32"])
     parser.add_argument("--chunk", default="320ms")
+    parser.add_argument("--states", nargs="+", choices=["fp32", "int8"])
     parser.add_argument("--beam", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -39,17 +41,23 @@ def main() -> None:
     sounds = [(samples_of(cut), int(cut.sampling_rate)) for cut in cuts]
     chunk = encoder_frames(args.chunk)
     print(f"{len(cuts)} utterances; streams of {args.chunk}; beam {args.beam}")
-    print("export                     precision  same tokens  times, frames  WER there  WER here")
+    print(
+        "export                     precision  states  same tokens  "
+        "times, frames  WER there  WER here"
+    )
     for head in Recognizer.load(args.model).model.heads:
         recognizer = Recognizer.load(args.model, head, args.beam)
         texts = [text_of(cut, recognizer.config.text) for cut in cuts]
-        for stream in (
-            None,
-            StreamSpec(chunk=chunk, left_context=recognizer.model.encoder.left_context),
-        ):
-            frames = None if stream is None else chunk
+        left_context = recognizer.model.encoder.left_context
+        for frames in (None, chunk):
             here = [recognizer.transcribe(*sound, chunk=frames) for sound in sounds]
-            for precision in args.precision:
+            for precision, states in product(args.precision, args.states or [None]):
+                stream = None
+                if frames is not None:
+                    states = states or usual_states(precision)
+                    stream = StreamSpec(chunk=chunk, left_context=left_context, states=states)
+                elif args.states and states != args.states[0]:
+                    continue  # whole recordings have none
                 with TemporaryDirectory() as place:
                     folder = Path(place) / "export"
                     spec = export(
@@ -74,8 +82,9 @@ def main() -> None:
                     for s, t in zip(a.times, b.times, strict=True)
                 ]
                 rates = [_wer(texts, [each.text for each in found]) for found in (there, here)]
+                remembers = "" if stream is None else stream.states
                 print(
-                    f"{spec.kind:26} {precision:9} {sum(same):7}/{len(same)} "
+                    f"{spec.kind:26} {precision:9}  {remembers:6} {sum(same):6}/{len(same)} "
                     f"{max(apart, default=0):14.1f} {rates[0]:9.2f}% {rates[1]:8.2f}%",
                     flush=True,
                 )

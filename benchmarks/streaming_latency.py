@@ -1,7 +1,7 @@
 """What a chunk costs in ONNX Runtime: the shared encoder against the dense one, and their files.
 
     OMP_NUM_THREADS=1 python benchmarks/streaming_latency.py paper-dense paper-k3-r16 \\
-        [--precision int8] [--chunk 320ms] [--runs 50] [--keep FOLDER]
+        [--precision int8] [--states int8] [--chunk 320ms] [--runs 50] [--keep FOLDER]
 
 Exports each preset's streaming encoder with random weights and runs them in turn on one thread.
 Prints bytes of the file, the median and the 20th percentile of a chunk's processor time in ms
@@ -23,18 +23,20 @@ from foldformer.deploy.export.encoders import StreamingEncoder
 from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.make import save
 from foldformer.deploy.export.untrained import untrained
+from foldformer.deploy.folder import usual_states
 from foldformer.nn.quantise import shared_weights
 
 LEFT_CONTEXT = 128
 
 
-def exported(preset: str, chunk: str, precision: str, folder: Path) -> Path:
+def exported(preset: str, chunk: str, precision: str, states: str, folder: Path) -> Path:
     """The encoder's file, made unless it is there."""
-    path = folder / f"{preset}-{chunk}-{precision}.onnx"
+    path = folder / f"{preset}-{chunk}-{precision}-{states}.onnx"
     if not path.exists():
         model, _, _ = untrained(preset)
         frames = encoder_frames(chunk)
-        graph = StreamingEncoder(model, "transducer", frames, LEFT_CONTEXT).graph()
+        part = StreamingEncoder(model, "transducer", frames, LEFT_CONTEXT, rounded=states == "int8")
+        graph = part.graph()
         if precision != "fp32":
             to_integers(graph, shared_weights(model) if precision == "int4" else ())
         save(graph, path)
@@ -80,9 +82,11 @@ def main() -> None:
     parser.add_argument("presets", nargs="+")
     parser.add_argument("--chunk", action="append", help="default: 160ms, 320ms and 640ms")
     parser.add_argument("--precision", choices=["fp32", "int8", "int4"], default="fp32")
+    parser.add_argument("--states", choices=["fp32", "int8"], help="default: as `export` has it")
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
+    states = args.states or usual_states(args.precision)
     with TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +94,9 @@ def main() -> None:
             f"{'chunk':>6} {'preset':>14} {'MB':>8} {'p50':>7} {'p20':>7} {'ratio':>6} {'p20':>6}"
         )
         for chunk in args.chunk or ["160ms", "320ms", "640ms"]:
-            paths = [exported(preset, chunk, args.precision, folder) for preset in args.presets]
+            paths = [
+                exported(preset, chunk, args.precision, states, folder) for preset in args.presets
+            ]
             found = [np.percentile(own, [50, 20]) for own in times(paths, args.runs)]
             for preset, path, (half, fifth) in zip(args.presets, paths, found, strict=True):
                 ratios = half / found[0][0], fifth / found[0][1]

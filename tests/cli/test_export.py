@@ -80,6 +80,7 @@ def test_offline_by_default(
     [
         ((), StreamSpec(chunk=8, left_context=12)),
         (("--chunk", "640ms"), StreamSpec(chunk=16, left_context=12)),
+        (("--states", "int8"), StreamSpec(chunk=8, left_context=12, states="int8")),
         (("--chunk", "0.32s", "--left-context", "80ms"), StreamSpec(chunk=8, left_context=2)),
     ],
 )
@@ -96,6 +97,13 @@ def test_streaming(
     assert (asked["stream"], asked["head"]) == (stream, "transducer")
     assert (asked["folder"], asked["precision"]) == (tmp_path / "out", "fp16")
     assert not caplog.records
+
+
+def test_states_are_in_int8_where_weights_are(folder: Path, asked: dict[str, Any]) -> None:
+    assert run(folder, "--streaming", "--precision", "int4") == 0
+    assert asked["stream"].states == "int8"
+    assert run(folder, "--streaming", "--precision", "int8", "--states", "fp32") == 0
+    assert asked["stream"].states == "fp32"
 
 
 def test_a_chunk_that_was_not_trained_is_a_warning(
@@ -125,6 +133,7 @@ def test_a_preset_with_random_weights(
         (("paper-dens", "--random-weights"), "unknown 'paper-dens'; did you mean 'paper-dense'?"),
         (("model", "--chunk", "320ms"), "chunk: only a stream has one; add --streaming"),
         (("model", "--left-context", "1s"), "left-context: only a stream has one"),
+        (("model", "--states", "int8"), "states: only a stream has one"),
         (("model", "--streaming", "--chunk", "100ms"), "no positive multiple of 40 ms"),
         (("model", "--streaming", "--left-context", "520ms"), "left-context: 520ms is more than"),
         (("model", "--head", "rnn"), "no 'rnn' head"),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from foldformer.checkpoint import ModelConfig
 from foldformer.data.features import fbank
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.export.make import export
-from foldformer.deploy.folder import Precision, StreamSpec
+from foldformer.deploy.folder import Precision, States, StreamSpec, usual_states
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
@@ -113,8 +114,14 @@ def exported(
     """Export the model: `exported(head="ctc", streaming=True, precision="fp16")`."""
 
     @cache
-    def make(head: str = "ctc", streaming: bool = False, precision: Precision = "fp32") -> Path:
+    def make(
+        head: str = "ctc",
+        streaming: bool = False,
+        precision: Precision = "fp32",
+        states: States | None = None,
+    ) -> Path:
         folder = tmp_path_factory.mktemp("exports") / f"{head}-{streaming}-{precision}"
+        heard = replace(stream, states=states or usual_states(precision))
         export(
             model,
             tokens,
@@ -122,7 +129,7 @@ def exported(
             folder,
             name="small",
             head=head,
-            stream=stream if streaming else None,
+            stream=heard if streaming else None,
             precision=precision,
         )
         return folder

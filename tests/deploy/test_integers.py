@@ -45,7 +45,7 @@ ENCODER = {
 }
 HEADS = [{"kind": "ctc"}, {"kind": "transducer", "predictor_dim": 40, "joiner_dim": 48}]
 CASES: list[tuple[str, StreamSpec | None, Precision]] = [
-    ("ctc", StreamSpec(chunk=4, left_context=8), "int8"),
+    ("ctc", StreamSpec(chunk=4, left_context=8, states="int8"), "int8"),
     ("transducer", None, "int4"),
 ]
 USES, MATRICES, LAYERS = 2, 6, 1

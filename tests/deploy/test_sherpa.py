@@ -23,7 +23,7 @@ from foldformer.decode.transducer import (
     TransducerGreedySearch,
     TransducerState,
 )
-from foldformer.deploy.folder import StreamSpec
+from foldformer.deploy.folder import States, StreamSpec
 from foldformer.model import Model
 
 Waves = list[NDArray[np.float32]]
@@ -76,7 +76,17 @@ def chunks(model: Model, x: Tensor, stream: StreamSpec) -> Iterable[Tensor]:
     state = model.encoder.init_state(1, stream.left_context)
     for start in range(0, x.shape[1] - size, size):
         y, state = model.encoder.step(x[:, start : start + size], state)
+        if stream.states == "int8":
+            state = tuple(rounded(s) if s.shape[1] == stream.left_context else s for s in state)
         yield y[0]
+
+
+def rounded(frames: Tensor) -> Tensor:
+    """To 127 steps of the largest number of each frame."""
+    if frames.dtype == torch.bool:  # which of them there are
+        return frames
+    steps = (frames.abs().amax(dim=-1, keepdim=True) / 127).clamp(min=1e-30)
+    return (frames / steps).round() * steps
 
 
 def assert_heard(tokens: Tokens, found: Results, expected: Sequence[Hypothesis]) -> None:
@@ -120,6 +130,7 @@ def test_offline(
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("states", ["fp32", "int8"])
 @pytest.mark.parametrize(("head", "method"), METHODS)
 def test_streaming(
     exported: Export,
@@ -130,17 +141,19 @@ def test_streaming(
     stream: StreamSpec,
     head: str,
     method: str,
+    states: States,
 ) -> None:
     waves = sounds(48000, 16000, 31234)
     decoder = search(model, head, method)
     expected = []
     for wave in waves:
         state = decoder.init_state()
-        for y in chunks(model, features(wave), stream):
+        for y in chunks(model, features(wave), replace(stream, states=states)):
             state = decoder.advance(state, y)
         expected.append(decoder.hypotheses(state)[0])
     assert_telling(expected)
-    assert_heard(tokens, sherpa(exported(head, streaming=True), method, waves), expected)
+    folder = exported(head, streaming=True, states=states)
+    assert_heard(tokens, sherpa(folder, method, waves), expected)
 
 
 @torch.inference_mode()

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the stored weights",
     )
     parser.add_argument(
+        "--states",
+        choices=["fp32", "int8"],
+        help="how a stream remembers its left context; default: int8 with int8 and int4 weights",
+    )
+    parser.add_argument(
         "--random-weights", action="store_true", help="of a preset, for measuring without training"
     )
 
@@ -132,13 +137,14 @@ def _stream(args: argparse.Namespace, config: "ModelConfig") -> "StreamSpec | No
     """
     from foldformer.cli._model_arguments import frames_of
     from foldformer.data.durations import shown
-    from foldformer.deploy.folder import StreamSpec
+    from foldformer.deploy.folder import StreamSpec, usual_states
     from foldformer.errors import SpecError
 
     if not args.streaming:
-        for option, value in (("chunk", args.chunk), ("left-context", args.left_context)):
-            if value is not None:
-                raise SpecError(f"{option}: only a stream has one; add --streaming")
+        for option in ("chunk", "left_context", "states"):
+            if getattr(args, option) is not None:
+                name = option.replace("_", "-")
+                raise SpecError(f"{name}: only a stream has one; add --streaming")
         return None
     chunk = frames_of("chunk", args.chunk) if args.chunk else next(iter(config.chunks), 8)
     trained = config.model.encoder.left_context
@@ -153,4 +159,5 @@ def _stream(args: argparse.Namespace, config: "ModelConfig") -> "StreamSpec | No
     if not args.random_weights and chunk not in config.chunks:
         known = ", ".join(map(shown, config.chunks)) or "whole recordings"
         log.warning("trained with %s, not with chunks of %s", known, shown(chunk))
-    return StreamSpec(chunk=chunk, left_context=left_context)
+    states = args.states or usual_states(args.precision)
+    return StreamSpec(chunk=chunk, left_context=left_context, states=states)

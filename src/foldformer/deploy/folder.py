@@ -21,6 +21,7 @@ weights that are multiplied in fp32 stay in whole numbers, and are taken to fp32
 
 Kind = Literal["offline-ctc", "offline-transducer", "streaming-ctc", "streaming-transducer"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
+States = Literal["fp32", "int8"]
 
 _FILES = {
     "ctc": ("model.onnx",),
@@ -61,6 +62,8 @@ class StreamSpec(Spec):
     """Frames at a time; a token is at least so late as its chunk is not over."""
     left_context: int
     """Frames remembered before the chunk."""
+    states: States = "fp32"
+    """How what attention remembers of them is kept between chunks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +155,11 @@ class ExportSpec(Spec):
     def files(self) -> tuple[str, ...]:
         """The ONNX files; the encoder is in the first."""
         return _FILES[self.head]
+
+
+def usual_states(precision: Precision) -> States:
+    """How a stream's states are kept unless somebody says otherwise: int8 beside such weights."""
+    return "int8" if precision in ("int8", "int4") else "fp32"
 
 
 def checksum(path: Path) -> str:

@@ -11,7 +11,7 @@ LAST = np.iinfo(np.int64).max
 HEAD = f"""<ir_version: 9, opset_import: ["" : 20]>
 g (float[N,3,4] a, float[N,5,4] b) => (float[N,T,D] y) <
     int64[1] l0 = {{0}}, int64[1] l1 = {{1}}, int64[1] l2 = {{2}}, int64[1] l3 = {{3}},
-    int64[1] l9 = {{9}}, int64[1] last = {{ {LAST} }}, int64[1] back = {{-1}},
+    int64[1] l5 = {{5}}, int64[1] l9 = {{9}}, int64[1] last = {{ {LAST} }}, int64[1] back = {{-1}},
     int64[2] rows = {{-1, 4}}, int64[3] other = {{-1, 1, 4}}, int64[3] kept = {{0, -1, 2}}>
 """
 CASES = {
@@ -31,6 +31,27 @@ CASES = {
         ["Slice", "Slice"],
     ),
     "a cut of nothing": ("{ c = Slice (a, l0, last, l1, l1) y = Relu (c) }", ["Relu"]),
+    "a cut of what was joined": (
+        "{ c = Concat <axis = 1> (a, b) d = Slice (c, l3, last, l1, l1) y = Relu (d) }",
+        ["Relu"],
+    ),
+    "a cut of what was joined, to an end": (
+        "{ c = Concat <axis = 1> (b, a) d = Slice (c, l0, l5, l1, l1) y = Relu (d) }",
+        ["Relu"],
+    ),
+    "a cut of a cut of what was joined": (
+        "{ c = Concat <axis = 1> (a, b) d = Slice (c, l1, last, l1, l1)"
+        " e = Slice (d, l2, l9, l1, l1) y = Relu (e) }",
+        ["Relu"],
+    ),
+    "a cut across what was joined": (
+        "{ c = Concat <axis = 1> (a, b) y = Slice (c, l2, last, l1, l1) }",
+        ["Concat", "Slice"],
+    ),
+    "a cut of another axis than what was joined": (
+        "{ c = Concat <axis = 1> (b, b) y = Slice (c, l0, l3, l2, l1) }",
+        ["Concat", "Slice"],
+    ),
     "shapes": ("{ c = Reshape (a, rows) y = Reshape (c, other) }", ["Reshape"]),
     "shapes with a kept axis": (
         "{ c = Reshape (a, rows) y = Reshape (c, kept) }",

@@ -24,7 +24,7 @@ def chunks(model: Model, batch: int) -> list[Tensor]:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("left_context", [10, 7, 0])  # 7: values cannot be halved
+@pytest.mark.parametrize("left_context", [10, 7, 0])
 def test_chunks_are_those_of_the_encoder(model: Model, left_context: int) -> None:
     part = StreamingEncoder(model, "ctc", 4, left_context)
     tensors = part.layout.zeros(3)
@@ -43,9 +43,44 @@ def in_float64(layout: StateLayout, batch: int) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def test_streams_are_joined_along_the_axes_that_the_runtime_joins(model: Model) -> None:
+@pytest.mark.parametrize("left_context", [10, 7, 3, 0])  # 3: a chunk is more than is remembered
+def test_rounded_states_are_those_of_the_encoder_rounded(model: Model, left_context: int) -> None:
+    """Against keys and values of PyTorch, rounded here, each frame by its largest number."""
+    part = StreamingEncoder(model, "ctc", 4, left_context, rounded=True)
+    tensors = part.layout.zeros(3)
+    shapes = [(tensor.shape, tensor.dtype) for tensor in tensors]
+    state = list(model.encoder.init_state(3, left_context))
+    frames = [i for i, tensor in enumerate(state) if tensor.shape[1:] == (left_context, 16)]
+    assert len(frames) == 4  # keys and values of two uses
+    for x in chunks(model, 3):
+        y, *tensors = part(x, *tensors)
+        expected, after = model.encoder.step(x, tuple(state))
+        torch.testing.assert_close(y, model.head("ctc").log_probs(expected))
+        state = list(after)
+        for i in frames:
+            steps = state[i].abs().amax(dim=2, keepdim=True) / 127
+            state[i] = torch.where(steps > 0, (state[i] / steps).round() * steps, state[i])
+        for found, wanted in zip(part.layout.unpack(tensors), state, strict=True):
+            torch.testing.assert_close(found, wanted)
+        assert [(tensor.shape, tensor.dtype) for tensor in tensors] == shapes
+
+
+def test_rounded_states_take_a_third() -> None:
+    encoder = EncoderSpec(d_model=512, num_layers=6, uses=6).build()
+    sizes = []
+    for rounded in (False, True):
+        tensors = StateLayout(encoder, 128, rounded=rounded).zeros(1)
+        sizes.append(sum(tensor.numel() for tensor in tensors[:-2]))
+    assert sizes == [6 * 2 * 128 * 512, 6 * 2 * 128 * 172]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("rounded", [False, True])
+def test_streams_are_joined_along_the_axes_that_the_runtime_joins(
+    model: Model, rounded: bool
+) -> None:
     # In float64: products of two streams are rounded in another way than those of one.
-    part = StreamingEncoder(copy.deepcopy(model).double(), "ctc", 4, 10)
+    part = StreamingEncoder(copy.deepcopy(model).double(), "ctc", 4, 10, rounded=rounded)
     together, alone = in_float64(part.layout, 2), [in_float64(part.layout, 1) for _ in range(2)]
     for x in chunks(model, 2):
         x = x.double()
@@ -57,9 +92,10 @@ def test_streams_are_joined_along_the_axes_that_the_runtime_joins(model: Model) 
         torch.testing.assert_close(torch.cat(parts, dim=axis), whole)
 
 
-def test_what_the_runtime_makes_of_the_metadata(model: Model) -> None:
+@pytest.mark.parametrize("rounded", [False, True])
+def test_what_the_runtime_makes_of_the_metadata(model: Model, rounded: bool) -> None:
     """Its rule for a zipformer2, written out: six tensors a layer from the vectors."""
-    layout = StateLayout(model.encoder, 10)
+    layout = StateLayout(model.encoder, 10, rounded=rounded)
     data = {key: [int(n) for n in text.split(",")] for key, text in layout.metadata().items()}
     shapes = []
     for i, layers in enumerate(data["num_encoder_layers"]):

@@ -40,7 +40,7 @@ def _summary(spec: ExportSpec, config: ModelConfig) -> str:
     if spec.stream is not None:
         heard = (
             f"a stream in chunks of {shown(spec.stream.chunk)}, remembering "
-            f"{shown(spec.stream.left_context)}"
+            f"{shown(spec.stream.left_context)} in {spec.stream.states}"
         )
     lines += [
         f"- head: {spec.head}, {spec.vocab_size} tokens",

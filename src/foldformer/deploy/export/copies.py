@@ -8,8 +8,9 @@ def remove_copies(graph: ir.Graph) -> None:
     """Merge what follows one another, and leave out what changes nothing.
 
     A Concat of a Concat becomes one Concat, a Slice of a Slice one Slice, a Reshape of a Reshape
-    one Reshape; a Slice that keeps everything goes. What is cut out of frames and given back flat,
-    as states are, is made flat before the cut: a Reshape costs nothing but at the end.
+    one Reshape; a Slice goes that keeps everything, or one whole part of what was joined. What is
+    cut out of frames and given back flat, as states are, is made flat before the cut: a Reshape
+    costs nothing but at the end.
     """
     for node in list(graph):
         if node.op_type == "Concat":
@@ -79,11 +80,32 @@ def _merge_slice(graph: ir.Graph, node: ir.Node) -> None:
         return
     inner = _producer(source, "Slice")
     before = None if inner is None else _cut(inner)
-    if inner is None or before is None or before[2] != cut[2]:
-        return
-    node.replace_input_with(0, inner.inputs[0])
-    node.replace_input_with(1, constant(graph, [before[0] + cut[0]]))
-    node.replace_input_with(2, constant(graph, [min(before[1], before[0] + cut[1])]))
+    if inner is not None and before is not None and before[2] == cut[2]:
+        cut = before[0] + cut[0], min(before[1], before[0] + cut[1]), cut[2]
+        node.replace_input_with(0, inner.inputs[0])
+        node.replace_input_with(1, constant(graph, [cut[0]]))
+        node.replace_input_with(2, constant(graph, [cut[1]]))
+    joined = _producer(node.inputs[0], "Concat")
+    part = None if joined is None else _part(joined, cut)
+    if part is not None and not output.is_graph_output():
+        output.replace_all_uses_with(part)
+
+
+def _part(joined: ir.Node, cut: tuple[int, int, int]) -> ir.Value | None:
+    """The one input of a Concat that the cut gives back whole."""
+    start, end, axis = cut
+    if _axis(joined) != axis:
+        return None
+    first = 0
+    for index, each in enumerate(joined.inputs):
+        size = None if each is None or each.shape is None else each.shape[axis]
+        if not isinstance(size, int):
+            return None
+        last = index == len(joined.inputs) - 1
+        if first == start and (end == first + size or (last and end > first)):
+            return each
+        first += size
+    return None
 
 
 def _cut_flat(graph: ir.Graph, node: ir.Node) -> None:

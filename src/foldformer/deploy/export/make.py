@@ -188,7 +188,8 @@ def _parts(model: Model, head: str, stream: StreamSpec | None) -> dict[str, Part
     if stream is None:
         encoder = OfflineEncoder(model, head)
     else:
-        encoder = StreamingEncoder(model, head, stream.chunk, stream.left_context)
+        rounded = stream.states == "int8"
+        encoder = StreamingEncoder(model, head, stream.chunk, stream.left_context, rounded=rounded)
     return {"encoder.onnx" if further else "model.onnx": encoder, **further}
 
 

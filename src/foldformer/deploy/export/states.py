@@ -8,9 +8,8 @@ and what they mean is the graph's affair. For each layer that is declared it kee
 
 and at the end embed (N, 128, 3, 19) and processed (N,) of int64, all zero at the start; streams of
 a batch are joined along N. Declared with left = 1, encoder = 1 and kernel = 1, a layer is
-three tensors of any size with the batch in front, and three empty ones. Two states of equal
-size, such as keys and values, fill one layer: the second is halved in time, which costs
-nothing, because both halves are joined with the new frames anyway.
+three tensors of any size with the batch in front, and three empty ones. The second and third have
+one size, so that three states of equal size fill a layer, and any other one has it for itself.
 """
 
 import math
@@ -21,41 +20,64 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from foldformer.deploy.export.rounded import round_rows, row_width, rows_of
 from foldformer.errors import SpecError
 from foldformer.nn.encoder import Encoder
 from foldformer.nn.mixers import State
 
 _EMBED = (128, 3, 19)
 _EMBED_SIZE = math.prod(_EMBED)
+_PARTS = ("key", "nonlin", "val1", "val2", "conv1", "conv2")
+_FILLED = (0, 2, 3)
+"""Those of a declared layer that hold anything."""
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """What one declared layer holds: the shapes (without batch) of its one or two states."""
+class _Kept:
+    """What one tensor holds: a state, or the rounded frames of states of equal shape."""
 
-    shapes: tuple[torch.Size, ...]
-
-    @property
-    def key(self) -> int:
-        """Numbers in the first state."""
-        return self.shapes[0].numel()
+    shape: torch.Size
+    """Of each state, without batch; (frames, D) where they are rounded."""
+    states: int = 1
+    rounded: bool = False
 
     @property
-    def value(self) -> int:
-        """Numbers in half of the second, 0 where there is none."""
-        return self.shapes[1].numel() // 2 if len(self.shapes) > 1 else 0
+    def row(self) -> int:
+        """Floats of a rounded frame: that of each state after the other."""
+        return self.states * row_width(self.shape[1])
+
+    @property
+    def size(self) -> int:
+        """Floats in all."""
+        return self.shape[0] * self.row if self.rounded else self.shape.numel()
+
+    def unpack(self, tensor: Tensor, batch: int) -> list[Tensor]:
+        """The states in a tensor (1, N, size)."""
+        if not self.rounded:
+            return [tensor.reshape(batch, *self.shape)]
+        frames, width = self.shape
+        row = row_width(width)
+        parts = rows_of(tensor.reshape(batch, frames, self.states, 1, row))
+        rows = parts.reshape(batch, frames, -1)
+        pitch = rows.shape[2] // self.states
+        return [rows[..., i * pitch : i * pitch + width] for i in range(self.states)]
 
 
 class StateLayout:
-    """Packs the state of an encoder into the runtime's tensors, and unpacks it."""
+    """Packs the state of an encoder into the runtime's tensors, and unpacks it.
 
-    def __init__(self, encoder: Encoder, left_context: int) -> None:
+    Rounded, the frames that attention remembers are in int8 with a scale for each frame and state:
+    each is rounded once, after the chunk that it came in, and takes 0.34 of its bytes from then on.
+    """
+
+    def __init__(self, encoder: Encoder, left_context: int, *, rounded: bool = False) -> None:
         """Lay out the state of `encoder`, with room for `left_context` frames.
 
         Raises:
             SpecError: the subsampling remembers more than fits.
         """
         self.left_context = left_context
+        self.rounded = rounded
         start = encoder.init_state(1, left_context)
         self._shapes = [tensor.shape[1:] for tensor in start]
         self._dtypes = [tensor.dtype for tensor in start]
@@ -68,13 +90,22 @@ class StateLayout:
                 f"subsampling: remembers {front} numbers, and sherpa-onnx keeps {_EMBED_SIZE} for "
                 "it; take a smaller kernel or fewer channels"
             )
-        self._layers = _in_layers(self._shapes[self._num_front + 1 :])
+        after = self._num_front + 1
+        frames: list[bool] = []
+        if rounded and left_context:
+            # Of each frame that is remembered a row, unlike what is carried from chunk to chunk.
+            longer = encoder.init_state(1, left_context + 1)
+            frames = [
+                len(shape) == 2 and tensor.shape[1] == shape[0] + 1
+                for shape, tensor in zip(self._shapes[after:], longer[after:], strict=True)
+            ]
+        self._kept = _grouped(self._shapes[after:], frames)
+        self._layers = _in_layers(self._kept)
 
     @property
     def names(self) -> list[str]:
         """Of the tensors, in their order."""
-        parts = ("key", "nonlin", "val1", "val2", "conv1", "conv2")
-        layers = [f"{part}_{i}" for i in range(len(self._layers)) for part in parts]
+        layers = [f"{part}_{i}" for i in range(len(self._layers)) for part in _PARTS]
         return [*layers, "embed_states", "processed_lens"]
 
     @property
@@ -84,30 +115,31 @@ class StateLayout:
 
     def metadata(self) -> dict[str, str]:
         """What tells the runtime of these tensors: a stack of one layer for each declared layer."""
+        sizes = [_sizes(layer) for layer in self._layers]
         values: dict[str, list[int]] = {
-            "num_encoder_layers": [1] * len(self._layers),
-            "encoder_dims": [1] * len(self._layers),
-            "cnn_module_kernels": [1] * len(self._layers),
-            "left_context_len": [1] * len(self._layers),
-            "num_heads": [1] * len(self._layers),
-            "query_head_dims": [layer.key for layer in self._layers],
-            "value_head_dims": [layer.value for layer in self._layers],
+            "num_encoder_layers": [1] * len(sizes),
+            "encoder_dims": [1] * len(sizes),
+            "cnn_module_kernels": [1] * len(sizes),
+            "left_context_len": [1] * len(sizes),
+            "num_heads": [1] * len(sizes),
+            "query_head_dims": [key for key, _ in sizes],
+            "value_head_dims": [value for _, value in sizes],
         }
         return {key: ",".join(map(str, numbers)) for key, numbers in values.items()}
 
     def zeros(self, batch: int) -> list[Tensor]:
         """The tensors before the first chunk of `batch` streams, as the runtime makes them."""
         tensors: list[Tensor] = []
-        for layer in self._layers:
-            tensors += [torch.zeros(1, batch, layer.key), torch.zeros(1, batch, 1, 0)]
-            tensors += [torch.zeros(1, batch, layer.value) for _ in range(2)]
+        for key, value in map(_sizes, self._layers):
+            tensors += [torch.zeros(1, batch, key), torch.zeros(1, batch, 1, 0)]
+            tensors += [torch.zeros(1, batch, value) for _ in range(2)]
             tensors += [torch.zeros(batch, 1, 0) for _ in range(2)]
         processed = torch.zeros(batch, dtype=torch.int64)
         return [*tensors, torch.zeros(batch, *_EMBED), processed]
 
     def unpack(self, tensors: Sequence[Tensor]) -> State:
         """The encoder's state."""
-        *layers, embed, processed = tensors
+        embed, processed = tensors[-2:]
         batch = processed.shape[0]
         flat = embed.reshape(batch, _EMBED_SIZE)
         state: list[Tensor] = []
@@ -117,13 +149,8 @@ class StateLayout:
             taken += shape.numel()
         frames = torch.arange(self.left_context, device=processed.device)
         state.append(frames >= self.left_context - processed[:, None])
-        for index, layer in enumerate(self._layers):
-            key, _, first, second, _, _ = layers[6 * index : 6 * index + 6]
-            state.append(key.reshape(batch, *layer.shapes[0]))
-            if len(layer.shapes) > 1:
-                time, *rest = layer.shapes[1]
-                halves = [half.reshape(batch, time // 2, *rest) for half in (first, second)]
-                state.append(torch.cat(halves, dim=1))
+        for kept, index in zip(self._kept, self._places(), strict=True):
+            state += kept.unpack(tensors[index], batch)
         return tuple(
             (tensor if offset is None else tensor + offset).to(dtype)
             for tensor, offset, dtype in zip(state, self._offsets, self._dtypes, strict=True)
@@ -146,26 +173,63 @@ class StateLayout:
         front, others = kept[: self._num_front], kept[self._num_front + 1 :]
         flat = torch.cat([tensor.flatten(1) for tensor in front], dim=1)
         embed = F.pad(flat, (0, _EMBED_SIZE - flat.shape[1])).reshape(batch, *_EMBED)
-        packed: list[Tensor] = []
-        for index, layer in enumerate(self._layers):
-            _, nonlin, first, second, *convs = tensors[6 * index : 6 * index + 6]
-            packed += [others.pop(0).reshape(1, batch, layer.key), nonlin]
-            if len(layer.shapes) > 1:
-                value, half = others.pop(0), layer.shapes[1][0] // 2
-                first = value[:, :half].reshape(1, batch, layer.value)
-                second = value[:, half:].reshape(1, batch, layer.value)
-            packed += [first, second, *convs]
+        packed = list(tensors[:-2])
+        new: dict[_Kept, list[tuple[int, list[Tensor]]]] = {}
+        for each, index in zip(self._kept, self._places(), strict=True):
+            states, others = others[: each.states], others[each.states :]
+            if each.rounded:
+                new.setdefault(each, []).append((index, states))
+            else:
+                packed[index] = states[0].reshape(1, batch, each.size)
+        for each, found in new.items():
+            rows = _rounded(each, [states for _, states in found], min(frames, each.shape[0]))
+            for (index, _), row in zip(found, rows, strict=True):
+                packed[index] = torch.cat([tensors[index][..., row.shape[2] :], row], dim=2)
         return [*packed, embed, (processed + frames).clamp(max=self.left_context)]
 
+    def _places(self) -> list[int]:
+        """The index of each kept thing's tensor."""
+        return [
+            len(_PARTS) * number + place
+            for number, layer in enumerate(self._layers)
+            for place, _ in zip(_FILLED, layer, strict=False)
+        ]
 
-def _in_layers(shapes: Sequence[torch.Size]) -> list[_Layer]:
-    """Pairs of equal states where the second can be halved, single ones elsewhere."""
-    layers: list[_Layer] = []
-    waiting = list(shapes)
-    while waiting:
-        first = waiting.pop(0)
-        if waiting and waiting[0] == first and len(first) > 1 and first[0] % 2 == 0:
-            layers.append(_Layer((first, waiting.pop(0))))
-        else:
-            layers.append(_Layer((first,)))
+
+def _rounded(kept: _Kept, layers: Sequence[Sequence[Tensor]], frames: int) -> Sequence[Tensor]:
+    """The last frames of each layer's states, (1, N, frames x row): all layers in one go."""
+    last = [tensor[:, kept.shape[0] - frames :] for states in layers for tensor in states]
+    batch = last[0].shape[0]
+    joined = torch.cat(last, dim=2)
+    joined = joined.reshape(batch, frames, len(layers), kept.states, kept.shape[1])
+    rows = round_rows(joined).transpose(1, 2).reshape(1, batch, -1)
+    return torch.split(rows, frames * kept.row, dim=2)
+
+
+def _grouped(shapes: Sequence[torch.Size], frames: Sequence[bool]) -> list[_Kept]:
+    """Two states of frames that are alike, such as keys and values, share a tensor."""
+    if not any(frames):
+        return [_Kept(shape) for shape in shapes]
+    found: list[_Kept] = []
+    index = 0
+    while index < len(shapes):
+        pair = index + 1 < len(shapes) and shapes[index] == shapes[index + 1] and frames[index + 1]
+        states = 2 if frames[index] and pair else 1
+        found.append(_Kept(shapes[index], states, frames[index]))
+        index += states
+    return found
+
+
+def _in_layers(kept: Sequence[_Kept]) -> list[Sequence[_Kept]]:
+    """Threes of which the last two have one size, single ones elsewhere."""
+    layers: list[Sequence[_Kept]] = []
+    while kept:
+        count = 3 if len(kept) > 2 and kept[1].size == kept[2].size else 1
+        layers.append(kept[:count])
+        kept = kept[count:]
     return layers
+
+
+def _sizes(layer: Sequence[_Kept]) -> tuple[int, int]:
+    """(key, value) of a declared layer."""
+    return layer[0].size, layer[1].size if len(layer) > 1 else 0

@@ -1,0 +1,49 @@
+"""Rows of numbers in int8, three in a float32, for a runtime that keeps nothing but float32."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_PLACES = (1.0, 256.0, 65536.0)
+"""What a number of 8 bits counts at each of the three: up to 2^24, float32 is exact."""
+
+_LARGEST = 127
+_SMALLEST = 1e-30
+"""Of a scale, so that a row of zeros is not divided by zero."""
+
+
+def row_width(width: int) -> int:
+    """Floats that hold a row of `width` numbers: a third of it, and its scale."""
+    return math.ceil(width / len(_PLACES)) + 1
+
+
+def round_rows(x: Tensor) -> Tensor:
+    """(..., D) -> (..., row_width(D)): each row in whole numbers from -127 to 127, and its scale.
+
+    A row that is given back by `rows_of` and rounded again stays as it is.
+    """
+    scales = (x.abs().amax(dim=-1, keepdim=True) / _LARGEST).clamp(min=_SMALLEST)
+    numbers = (x / scales).round()
+    # As bytes without sign, so that none borrows from its neighbour.
+    numbers = torch.where(numbers < 0, numbers + 256, numbers)
+    thirds = row_width(x.shape[-1]) - 1
+    numbers = F.pad(numbers, (0, len(_PLACES) * thirds - x.shape[-1]))
+    numbers = numbers.reshape(*x.shape[:-1], len(_PLACES), thirds)
+    joined = (numbers * _places(x)).sum(dim=-2)
+    return torch.cat([joined, scales], dim=-1)
+
+
+def rows_of(packed: Tensor) -> Tensor:
+    """(..., 1, W) as `round_rows` gives it, with an axis more -> (..., 3, W - 1) in three parts.
+
+    They are one row where they are laid out after one another, with up to two zeros at its end.
+    """
+    numbers, scales = packed[..., :-1], packed[..., -1:]
+    shifted = (numbers * (1 / _places(packed))).to(torch.int32)
+    return shifted.to(torch.int8).to(packed.dtype) * scales  # int8 keeps the last 8 bits
+
+
+def _places(like: Tensor) -> Tensor:
+    return torch.tensor(_PLACES, dtype=like.dtype)[:, None]
