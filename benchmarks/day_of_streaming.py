@@ -1,6 +1,7 @@
 """A day of streaming in one process: does its memory grow?
 
     python benchmarks/day_of_streaming.py EXPORT [--hours 24] [--memory quick]
+        [--threads 1]
 
 A process of its own loads the streaming EXPORT by `foldformer.deploy`, hears composed speech over
 and over, as fast as it can, and cuts the stream at each endpoint, as a device that always listens
@@ -26,12 +27,14 @@ MB = 1e6
 MOST = 1.0
 
 
-def listen(export: str, samples: str, seconds: float, memory: str) -> dict[str, object]:
+def listen(
+    export: str, samples: str, seconds: float, memory: str, threads: int
+) -> dict[str, object]:
     """Hear so many seconds; nothing is imported here that a device would not need."""
     import foldformer.deploy
     from foldformer.measure.process import held
 
-    recognizer = foldformer.deploy.load(export, endpoint=1.2, memory=memory)
+    recognizer = foldformer.deploy.load(export, endpoint=1.2, memory=memory, threads=threads)
     stream = recognizer.stream()
     curve = array("d")
     segments = tokens = 0
@@ -78,10 +81,12 @@ def main() -> None:
     parser.add_argument("export")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--memory", choices=["quick", "small", "system"], default="quick")
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     seconds = 3600 * args.hours
     with tempfile.TemporaryDirectory() as place:
         words = [args.export, str(prepare(Path(place))), str(seconds), args.memory]
+        words.append(str(args.threads))
         command = [sys.executable, __file__, "--listen", *words]
         ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     found = json.loads(ran.stdout)
@@ -97,6 +102,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--listen"]:
-        print(json.dumps(listen(*sys.argv[2:4], float(sys.argv[4]), sys.argv[5])))
+        print(json.dumps(listen(*sys.argv[2:4], float(sys.argv[4]), sys.argv[5], int(sys.argv[6]))))
     else:
         main()
