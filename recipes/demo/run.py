@@ -176,10 +176,9 @@ def sizes(size: dict[str, Any]) -> list[str]:
 
 
 def minutes(trained: Trained) -> str:
-    """Minutes that the training took."""
-    found = re.findall(r"\[(?:(\d+):)?(\d+):(\d+)<", (trained.folder / "train.log").read_text())
-    hours, mins, secs = (int(part or 0) for part in found[-1])
-    return f"{hours * 60 + mins + secs / 60:.1f}"
+    """Minutes that the training took, in one demonstration or several."""
+    curve = json.loads((trained.folder / "training" / "curve.json").read_text(encoding="utf-8"))
+    return f"{curve[-1]['seconds'] / 60:.1f}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -63,6 +64,26 @@ def test_rounded_states_are_those_of_the_encoder_rounded(model: Model, left_cont
         for found, wanted in zip(part.layout.unpack(tensors), state, strict=True):
             torch.testing.assert_close(found, wanted)
         assert [(tensor.shape, tensor.dtype) for tensor in tensors] == shapes
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("steps", "same"), [(1, True), (-1, True), (2, False)])
+def test_a_step_of_rounding_is_no_difference_and_two_are(
+    model: Model, steps: int, same: bool
+) -> None:
+    part = StreamingEncoder(model, "ctc", 4, 10, rounded=True)
+    tensors = part.layout.zeros(1)
+    for x in chunks(model, 1):
+        _, *tensors = part(x, *tensors)
+    other = [tensor.clone() for tensor in tensors]
+    row = other[0].view(10, 2, -1)[4, 1]  # values of the fifth frame
+    numbers = row[:-1].to(torch.int32) & 255
+    place = int(((numbers - 128).abs() < 100).nonzero()[0])  # far from the ends of a byte
+    row[place] += steps
+    found = part.layout.without_steps(other, tensors)
+    expected = part.layout.unpack(tensors)
+    agree = [bool(np.allclose(a, b, atol=1e-6)) for a, b in zip(found, expected, strict=True)]
+    assert agree.count(False) == (0 if same else 1)
 
 
 def test_rounded_states_take_a_third() -> None:

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 _PLACES = (1.0, 256.0, 65536.0)
 """What a number of 8 bits counts at each of the three: up to 2^24, float32 is exact."""
 
-_LARGEST = 127
+LARGEST = 127
+"""In magnitude, of a number of 8 bits."""
+
 _SMALLEST = 1e-30
 """Of a scale, so that a row of zeros is not divided by zero."""
 
@@ -24,7 +26,7 @@ def round_rows(x: Tensor) -> Tensor:
 
     A row that is given back by `rows_of` and rounded again stays as it is.
     """
-    scales = (x.abs().amax(dim=-1, keepdim=True) / _LARGEST).clamp(min=_SMALLEST)
+    scales = (x.abs().amax(dim=-1, keepdim=True) / LARGEST).clamp(min=_SMALLEST)
     numbers = (x / scales).round()
     # As bytes without sign, so that none borrows from its neighbour.
     numbers = torch.where(numbers < 0, numbers + 256, numbers)

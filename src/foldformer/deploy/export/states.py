@@ -16,11 +16,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from foldformer.deploy.export.rounded import round_rows, row_width, rows_of
+from foldformer.deploy.export.rounded import LARGEST, round_rows, row_width, rows_of
 from foldformer.errors import SpecError
 from foldformer.nn.encoder import Encoder
 from foldformer.nn.mixers import State
@@ -28,6 +30,9 @@ from foldformer.nn.mixers import State
 _EMBED = (128, 3, 19)
 _EMBED_SIZE = math.prod(_EMBED)
 _PARTS = ("key", "nonlin", "val1", "val2", "conv1", "conv2")
+_STEP = 1.001 / LARGEST
+"""Of the largest number of a row; a little more, since its own last digits may differ too."""
+
 _FILLED = (0, 2, 3)
 """Those of a declared layer that hold anything."""
 
@@ -186,6 +191,26 @@ class StateLayout:
             for (index, _), row in zip(found, rows, strict=True):
                 packed[index] = torch.cat([tensors[index][..., row.shape[2] :], row], dim=2)
         return [*packed, embed, (processed + frames).clamp(max=self.left_context)]
+
+    def without_steps(
+        self, tensors: Sequence[Tensor], expected: Sequence[Tensor]
+    ) -> list[NDArray[np.generic]]:
+        """The encoder's state in `tensors`, nearer to that in `expected` by a step of rounding.
+
+        What is not rounded, or is nearer anyway, is not moved past it.
+        """
+        mine, other = self.unpack(tensors), self.unpack(expected)
+        rounded = [each.rounded for each in self._kept for _ in range(each.states)]
+        rounded = [False] * (self._num_front + 1) + rounded
+        found = []
+        for a, b, steps in zip(mine, other, rounded, strict=True):
+            if steps:
+                largest = b.abs().amax(dim=-1, keepdim=True)
+                apart = a - b
+                beyond = (apart.abs() - _STEP * largest).clamp(min=0)
+                a = b + apart.sign() * beyond
+            found.append(a.numpy())
+        return found
 
     def _places(self) -> list[int]:
         """The index of each kept thing's tensor."""
