@@ -23,7 +23,8 @@ from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
 from foldformer.decode.recognizer import Recognizer
 from foldformer.decode.score import score_text
 from foldformer.deploy.export.make import export
-from foldformer.deploy.folder import StreamSpec, usual_states
+from foldformer.deploy.export.states import usual_states
+from foldformer.deploy.folder import StreamSpec
 
 
 def main() -> None:
@@ -54,7 +55,8 @@ def main() -> None:
             for precision, states in product(args.precision, args.states or [None]):
                 stream = None
                 if frames is not None:
-                    states = states or usual_states(precision)
+                    encoder = recognizer.model.encoder
+                    states = states or usual_states(encoder, left_context, precision)
                     stream = StreamSpec(chunk=chunk, left_context=left_context, states=states)
                 elif args.states and states != args.states[0]:
                     continue  # whole recordings have none

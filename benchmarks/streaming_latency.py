@@ -22,18 +22,22 @@ from foldformer.data.durations import encoder_frames
 from foldformer.deploy.export.encoders import StreamingEncoder
 from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.make import save
+from foldformer.deploy.export.states import usual_states
 from foldformer.deploy.export.untrained import untrained
-from foldformer.deploy.folder import usual_states
+from foldformer.deploy.folder import Precision
 from foldformer.nn.quantise import shared_weights
 
 LEFT_CONTEXT = 128
 
 
-def exported(preset: str, chunk: str, precision: str, states: str, folder: Path) -> Path:
+def exported(
+    preset: str, chunk: str, precision: Precision, states: str | None, folder: Path
+) -> Path:
     """The encoder's file, made unless it is there."""
-    path = folder / f"{preset}-{chunk}-{precision}-{states}.onnx"
+    path = folder / f"{preset}-{chunk}-{precision}-{states or 'usual'}.onnx"
     if not path.exists():
         model, _, _ = untrained(preset)
+        states = states or usual_states(model.encoder, LEFT_CONTEXT, precision)
         frames = encoder_frames(chunk)
         part = StreamingEncoder(model, "transducer", frames, LEFT_CONTEXT, rounded=states == "int8")
         graph = part.graph()
@@ -86,7 +90,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
-    states = args.states or usual_states(args.precision)
     with TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,8 @@ def main() -> None:
         )
         for chunk in args.chunk or ["160ms", "320ms", "640ms"]:
             paths = [
-                exported(preset, chunk, args.precision, states, folder) for preset in args.presets
+                exported(preset, chunk, args.precision, args.states, folder)
+                for preset in args.presets
             ]
             found = [np.percentile(own, [50, 20]) for own in times(paths, args.runs)]
             for preset, path, (half, fifth) in zip(args.presets, paths, found, strict=True):

@@ -20,7 +20,7 @@ from foldformer.checkpoint import ModelConfig
 from foldformer.data.features import fbank
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.export.make import export
-from foldformer.deploy.folder import Precision, States, StreamSpec, usual_states
+from foldformer.deploy.folder import Precision, States, StreamSpec
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
@@ -118,10 +118,10 @@ def exported(
         head: str = "ctc",
         streaming: bool = False,
         precision: Precision = "fp32",
-        states: States | None = None,
+        states: States = "fp32",
     ) -> Path:
-        folder = tmp_path_factory.mktemp("exports") / f"{head}-{streaming}-{precision}"
-        heard = replace(stream, states=states or usual_states(precision))
+        folder = tmp_path_factory.mktemp("exports") / f"{head}-{streaming}-{precision}-{states}"
+        heard = replace(stream, states=states)
         export(
             model,
             tokens,

@@ -157,11 +157,6 @@ class ExportSpec(Spec):
         return _FILES[self.head]
 
 
-def usual_states(precision: Precision) -> States:
-    """How a stream's states are kept unless somebody says otherwise: int8 beside such weights."""
-    return "int8" if precision in ("int8", "int4") else "fp32"
-
-
 def checksum(path: Path) -> str:
     """The CRC-32 of a file, 8 hexadecimal digits."""
     value = 0
