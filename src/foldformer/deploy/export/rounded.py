@@ -29,7 +29,7 @@ def round_rows(x: Tensor) -> Tensor:
     scales = (x.abs().amax(dim=-1, keepdim=True) / LARGEST).clamp(min=_SMALLEST)
     numbers = (x / scales).round()
     # As bytes without sign, so that none borrows from its neighbour.
-    numbers = torch.where(numbers < 0, numbers + 256, numbers)
+    numbers = numbers - 256 * (numbers / 256).floor()
     thirds = row_width(x.shape[-1]) - 1
     numbers = F.pad(numbers, (0, len(_PLACES) * thirds - x.shape[-1]))
     numbers = numbers.reshape(*x.shape[:-1], len(_PLACES), thirds)
@@ -38,13 +38,12 @@ def round_rows(x: Tensor) -> Tensor:
 
 
 def rows_of(packed: Tensor) -> Tensor:
-    """(..., 1, W) as `round_rows` gives it, with an axis more -> (..., 3, W - 1) in three parts.
-
-    They are one row where they are laid out after one another, with up to two zeros at its end.
-    """
-    numbers, scales = packed[..., :-1], packed[..., -1:]
-    shifted = (numbers * (1 / _places(packed))).to(torch.int32)
-    return shifted.to(torch.int8).to(packed.dtype) * scales  # int8 keeps the last 8 bits
+    """(..., W) as `round_rows` gives it -> (..., 3 (W - 1)): the row, and up to two zeros."""
+    numbers, scales = torch.split(packed, [packed.shape[-1] - 1, 1], dim=-1)
+    shifted = (numbers.unsqueeze(-2) * (1 / _places(packed))).to(torch.int32)
+    # The cast to int8 drops the upper bits. A change of shape stands between the two: runtimes take
+    # casts in a row for one, and from float32 straight to int8 what does not fit is undefined.
+    return shifted.flatten(-2).to(torch.int8).to(packed.dtype) * scales
 
 
 def _places(like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ one size, so that three states of equal size fill a layer, and any other one has
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ from foldformer.nn.mixers import State
 _EMBED = (128, 3, 19)
 _EMBED_SIZE = math.prod(_EMBED)
 _PARTS = ("key", "nonlin", "val1", "val2", "conv1", "conv2")
+_TOGETHER = 2
+"""Rounded states in a tensor, such as keys and values. With 6, there are fewer nodes, but what is
+taken apart at once is too large for the cache, and stays longer: slower, and 15 MB more."""
+
 _STEP = 1.001 / LARGEST
 """Of the largest number of a row; a little more, since its own last digits may differ too."""
 
@@ -74,10 +78,9 @@ class _Kept:
             return [tensor.reshape(batch, *self.shape)]
         frames, width = self.shape
         row = row_width(width)
-        parts = rows_of(tensor.reshape(batch, frames, self.states, 1, row))
-        rows = parts.reshape(batch, frames, -1)
-        pitch = rows.shape[2] // self.states
-        return [rows[..., i * pitch : i * pitch + width] for i in range(self.states)]
+        rows = rows_of(tensor.reshape(batch, frames, self.states, row)).flatten(2)
+        padding = rows.shape[2] // self.states - width
+        return list(torch.split(rows, [width, padding] * self.states, dim=2)[::2])
 
 
 class StateLayout:
@@ -108,7 +111,7 @@ class StateLayout:
                 "it; take a smaller kernel or fewer channels"
             )
         after = self._num_front + 1
-        frames: list[bool] = []
+        frames = [False] * (len(start) - after)
         if rounded and left_context:
             # Of each frame that is remembered a row, unlike what is carried from chunk to chunk.
             longer = encoder.init_state(1, left_context + 1)
@@ -244,16 +247,15 @@ def _rounded(kept: _Kept, layers: Sequence[Sequence[Tensor]], frames: int) -> Se
 
 
 def _grouped(shapes: Sequence[torch.Size], frames: Sequence[bool]) -> list[_Kept]:
-    """Two states of frames that are alike, such as keys and values, share a tensor."""
-    if not any(frames):
-        return [_Kept(shape) for shape in shapes]
+    """Two states of frames that are alike share a tensor, and are taken apart together."""
     found: list[_Kept] = []
-    index = 0
-    while index < len(shapes):
-        pair = index + 1 < len(shapes) and shapes[index] == shapes[index + 1] and frames[index + 1]
-        states = 2 if frames[index] and pair else 1
-        found.append(_Kept(shapes[index], states, frames[index]))
-        index += states
+    for shape, rounded in zip(shapes, frames, strict=True):
+        last = found[-1] if found else None
+        alike = last is not None and last.rounded and last.shape == shape
+        if last is not None and rounded and alike and last.states < _TOGETHER:
+            found[-1] = replace(last, states=last.states + 1)
+        else:
+            found.append(_Kept(shape, rounded=rounded))
     return found
 
 
