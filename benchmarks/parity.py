@@ -6,8 +6,8 @@
 For each head and precision, exports MODEL for whole recordings and for streams of `--chunk`, runs
 the first NUMBER utterances of the manifest through sherpa-onnx and through PyTorch, and prints how
 many have the same tokens, how far the times of those differ at most, in frames of 40 ms, and the
-word error rate of both. `--states` says how streams remember, which otherwise is as `export` has
-it for each precision. A stream in PyTorch is the encoder under its chunk mask.
+word error rate of both. `--states` says how streams remember, in fp32 unless told otherwise. A
+stream in PyTorch is the encoder under its chunk mask.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
 from foldformer.decode.recognizer import Recognizer
 from foldformer.decode.score import score_text
 from foldformer.deploy.export.make import export
-from foldformer.deploy.export.states import usual_states
 from foldformer.deploy.folder import StreamSpec
 
 
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=200)
     parser.add_argument("--precision", nargs="+", default=["fp32"])
     parser.add_argument("--chunk", default="320ms")
-    parser.add_argument("--states", nargs="+", choices=["fp32", "int8"])
+    parser.add_argument("--states", nargs="+", choices=["fp32", "int8"], default=["fp32"])
     parser.add_argument("--beam", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -52,13 +51,11 @@ def main() -> None:
         left_context = recognizer.model.encoder.left_context
         for frames in (None, chunk):
             here = [recognizer.transcribe(*sound, chunk=frames) for sound in sounds]
-            for precision, states in product(args.precision, args.states or [None]):
+            for precision, states in product(args.precision, args.states):
                 stream = None
                 if frames is not None:
-                    encoder = recognizer.model.encoder
-                    states = states or usual_states(encoder, left_context, precision)
                     stream = StreamSpec(chunk=chunk, left_context=left_context, states=states)
-                elif args.states and states != args.states[0]:
+                elif states != args.states[0]:
                     continue  # whole recordings have none
                 with TemporaryDirectory() as place:
                     folder = Path(place) / "export"

@@ -1,7 +1,7 @@
 """What a chunk costs in ONNX Runtime: the shared encoder against the dense one, and their files.
 
     OMP_NUM_THREADS=1 python benchmarks/streaming_latency.py paper-dense paper-k3-r16 \\
-        [--precision int8] [--states int8] [--chunk 320ms] [--runs 50] [--keep FOLDER]
+        [--precision int8] [--states fp32] [--chunk 320ms] [--runs 50] [--keep FOLDER]
 
 Exports each preset's streaming encoder with random weights and runs them in turn on one thread.
 Prints bytes of the file, the median and the 20th percentile of a chunk's processor time in ms
@@ -22,22 +22,17 @@ from foldformer.data.durations import encoder_frames
 from foldformer.deploy.export.encoders import StreamingEncoder
 from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.make import save
-from foldformer.deploy.export.states import usual_states
 from foldformer.deploy.export.untrained import untrained
-from foldformer.deploy.folder import Precision
 from foldformer.nn.quantise import shared_weights
 
 LEFT_CONTEXT = 128
 
 
-def exported(
-    preset: str, chunk: str, precision: Precision, states: str | None, folder: Path
-) -> Path:
+def exported(preset: str, chunk: str, precision: str, states: str, folder: Path) -> Path:
     """The encoder's file, made unless it is there."""
-    path = folder / f"{preset}-{chunk}-{precision}-{states or 'usual'}.onnx"
+    path = folder / f"{preset}-{chunk}-{precision}-{states}.onnx"
     if not path.exists():
         model, _, _ = untrained(preset)
-        states = states or usual_states(model.encoder, LEFT_CONTEXT, precision)
         frames = encoder_frames(chunk)
         part = StreamingEncoder(model, "transducer", frames, LEFT_CONTEXT, rounded=states == "int8")
         graph = part.graph()
@@ -86,7 +81,7 @@ def main() -> None:
     parser.add_argument("presets", nargs="+")
     parser.add_argument("--chunk", action="append", help="default: 160ms, 320ms and 640ms")
     parser.add_argument("--precision", choices=["fp32", "int8", "int4"], default="fp32")
-    parser.add_argument("--states", choices=["fp32", "int8"], help="default: as `export` has it")
+    parser.add_argument("--states", choices=["fp32", "int8"], default="fp32")
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()

@@ -99,24 +99,6 @@ def test_streaming(
     assert not caplog.records
 
 
-@pytest.mark.parametrize(
-    ("words", "states"),
-    [
-        (("--precision", "int8"), "int8"),  # 9.4 MB
-        (("--precision", "int4", "--left-context", "2.56s"), "int8"),
-        (("--precision", "int8", "--left-context", "1s"), "fp32"),  # less than 2 MB
-        (("--precision", "fp16"), "fp32"),
-        (("--precision", "int8", "--states", "fp32"), "fp32"),
-    ],
-)
-def test_large_states_are_in_int8_where_weights_are(
-    asked: dict[str, Any], tmp_path: Path, words: tuple[str, ...], states: str
-) -> None:
-    out = ("--output", tmp_path / "out")
-    assert run("paper-k9-r16", "--random-weights", "--streaming", *words, *out) == 0
-    assert asked["stream"].states == states
-
-
 def test_a_chunk_that_was_not_trained_is_a_warning(
     folder: Path, asked: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -54,8 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--states",
         choices=["fp32", "int8"],
-        help="how a stream remembers its left context; default: int8 with weights of int8 and "
-        "int4, if it is more than 2 MB, otherwise fp32",
+        help="how a stream remembers its left context; default: fp32",
     )
     parser.add_argument(
         "--random-weights", action="store_true", help="of a preset, for measuring without training"
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from foldformer.deploy.export import make
 
     model, tokens, config = _source(args)
-    stream = _stream(args, model, config)
+    stream = _stream(args, config)
     folder = args.output or _default_output(args, next(iter(model.heads)), stream)
     spec = make.export(
         model,
@@ -130,7 +129,7 @@ def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]
     return recognizer.model, recognizer.tokens, recognizer.config
 
 
-def _stream(args: argparse.Namespace, model: "Model", config: "ModelConfig") -> "StreamSpec | None":
+def _stream(args: argparse.Namespace, config: "ModelConfig") -> "StreamSpec | None":
     """How a stream is heard; None for an offline export.
 
     Raises:
@@ -138,7 +137,6 @@ def _stream(args: argparse.Namespace, model: "Model", config: "ModelConfig") -> 
     """
     from foldformer.cli._model_arguments import frames_of
     from foldformer.data.durations import shown
-    from foldformer.deploy.export.states import usual_states
     from foldformer.deploy.folder import StreamSpec
     from foldformer.errors import SpecError
 
@@ -161,5 +159,4 @@ def _stream(args: argparse.Namespace, model: "Model", config: "ModelConfig") -> 
     if not args.random_weights and chunk not in config.chunks:
         known = ", ".join(map(shown, config.chunks)) or "whole recordings"
         log.warning("trained with %s, not with chunks of %s", known, shown(chunk))
-    states = args.states or usual_states(model.encoder, left_context, args.precision)
-    return StreamSpec(chunk=chunk, left_context=left_context, states=states)
+    return StreamSpec(chunk=chunk, left_context=left_context, states=args.states or "fp32")

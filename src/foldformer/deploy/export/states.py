@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foldformer.deploy.export.rounded import LARGEST, round_rows, row_width, rows_of
-from foldformer.deploy.folder import Precision, States
 from foldformer.errors import SpecError
 from foldformer.nn.encoder import Encoder
 from foldformer.nn.mixers import State
@@ -40,17 +39,6 @@ _STEP = 1.001 / LARGEST
 
 _FILLED = (0, 2, 3)
 """Those of a declared layer that hold anything."""
-
-
-_LARGE = 2_000_000
-"""Bytes of a stream's states in fp32 from which on rounding them saves time as well as memory."""
-
-
-def usual_states(encoder: Encoder, left_context: int, precision: Precision) -> States:
-    """How they are kept unless somebody says otherwise: in int8 beside such weights, if large."""
-    state = encoder.init_state(1, left_context)
-    large = sum(tensor.numel() * tensor.element_size() for tensor in state) >= _LARGE
-    return "int8" if large and precision in ("int8", "int4") else "fp32"
 
 
 @dataclass(frozen=True)
