@@ -1,6 +1,7 @@
 """What weight sharing saves where a model runs: the paper's encoder, shared against dense.
 
     python benchmarks/on_device.py [--exports FOLDER] [--precision fp32 ...] [--chunk 320ms ...]
+        [--states fp32]
 
 For each precision and chunk, `paper-dense` and `paper-k3-r16` are exported with random weights,
 unless FOLDER holds them from an earlier time, and `foldformer measure DENSE --against SHARED` runs
@@ -34,12 +35,12 @@ LATER = 1 * MB
 COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
 
 
-def export(folder: Path, preset: str, precision: str, chunk: str) -> Path:
+def export(folder: Path, preset: str, precision: str, chunk: str, states: str = "fp32") -> Path:
     """The export of a preset, made if it is not there."""
-    place = folder / f"{preset}-{chunk}-{precision}"
+    place = folder / f"{preset}-{chunk}-{precision}-{states}"
     if not place.exists():
         words = ["export", preset, "--random-weights", "--streaming", "--chunk", chunk]
-        words += ["--precision", precision, "--output", str(place)]
+        words += ["--precision", precision, "--states", states, "--output", str(place)]
         subprocess.run(COMMAND + words, check=True, stdout=subprocess.DEVNULL)
     return place
 
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--exports", type=Path, help="keep them here, or take them from here")
     parser.add_argument("--precision", nargs="+", default=["fp32"], metavar="P")
     parser.add_argument("--chunk", nargs="+", default=["320ms"], metavar="C")
+    parser.add_argument("--states", choices=["fp32", "int8"], default="fp32", help="of streams")
     parser.add_argument("--runs", default="5")
     parser.add_argument("--seconds", default="20")
     parser.add_argument("--threads", default="1")
@@ -114,7 +116,8 @@ def main() -> None:
             reference = export(folder, DENSE, "fp32", chunk) / "encoder.onnx"
             for precision in args.precision:
                 dense, shared = (
-                    export(folder, preset, precision, chunk) for preset in (DENSE, SHARED)
+                    export(folder, preset, precision, chunk, args.states)
+                    for preset in (DENSE, SHARED)
                 )
                 found = [measured(dense, shared, memory, words) for memory in ("small", "quick")]
                 print(f"\n{SHARED} against {DENSE}, {precision}, chunks of {chunk}")
