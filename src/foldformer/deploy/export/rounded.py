@@ -38,12 +38,16 @@ def round_rows(x: Tensor) -> Tensor:
 
 
 def rows_of(packed: Tensor) -> Tensor:
-    """(..., W) as `round_rows` gives it -> (..., 3 (W - 1)): the row, and up to two zeros."""
+    """(..., 1, W) as `round_rows` gives it, with an axis more -> (..., 1, 3 (W - 1)).
+
+    That is the row, and up to two zeros.
+    """
     numbers, scales = torch.split(packed, [packed.shape[-1] - 1, 1], dim=-1)
-    shifted = (numbers.unsqueeze(-2) * (1 / _places(packed))).to(torch.int32)
+    shifted = (numbers * (1 / _places(packed))).to(torch.int32)
     # The cast to int8 drops the upper bits. A change of shape stands between the two: runtimes take
     # casts in a row for one, and from float32 straight to int8 what does not fit is undefined.
-    return shifted.flatten(-2).to(torch.int8).to(packed.dtype) * scales
+    row = shifted.reshape(*packed.shape[:-1], len(_PLACES) * numbers.shape[-1])
+    return row.to(torch.int8).to(packed.dtype) * scales
 
 
 def _places(like: Tensor) -> Tensor:

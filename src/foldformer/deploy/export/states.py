@@ -66,7 +66,7 @@ class _Kept:
             return [tensor.reshape(batch, *self.shape)]
         frames, width = self.shape
         row = row_width(width)
-        rows = rows_of(tensor.reshape(batch, frames, self.states, row)).flatten(2)
+        rows = rows_of(tensor.reshape(batch, frames, self.states, 1, row)).flatten(2)
         padding = rows.shape[2] // self.states - width
         return list(torch.split(rows, [width, padding] * self.states, dim=2)[::2])
 
