@@ -44,6 +44,10 @@ CASES = {
         " e = Slice (d, l2, l9, l1, l1) y = Relu (e) }",
         ["Relu"],
     ),
+    "a cut of a part of what was joined": (
+        "{ c = Concat <axis = 1> (a, b) y = Slice (c, l3, l5, l1, l1) }",
+        ["Concat", "Slice"],
+    ),
     "a cut across what was joined": (
         "{ c = Concat <axis = 1> (a, b) y = Slice (c, l2, last, l1, l1) }",
         ["Concat", "Slice"],

@@ -101,8 +101,8 @@ def _part(joined: ir.Node, cut: tuple[int, int, int]) -> ir.Value | None:
         size = None if each is None or each.shape is None else each.shape[axis]
         if not isinstance(size, int):
             return None
-        last = index == len(joined.inputs) - 1
-        if first == start and (end == first + size or (last and end > first)):
+        is_last = index == len(joined.inputs) - 1
+        if first == start and (end == first + size or (is_last and end > first + size)):
             return each
         first += size
     return None
