@@ -45,16 +45,16 @@ CASES = {
         ["Relu"],
     ),
     "a cut of a part of what was joined": (
-        "{ c = Concat <axis = 1> (a, b) y = Slice (c, l3, l5, l1, l1) }",
-        ["Concat", "Slice"],
+        "{ c = Concat <axis = 1> (a, b) d = Slice (c, l3, l5, l1, l1) y = Relu (d) }",
+        ["Concat", "Slice", "Relu"],
     ),
     "a cut across what was joined": (
-        "{ c = Concat <axis = 1> (a, b) y = Slice (c, l2, last, l1, l1) }",
-        ["Concat", "Slice"],
+        "{ c = Concat <axis = 1> (a, b) d = Slice (c, l2, last, l1, l1) y = Relu (d) }",
+        ["Concat", "Slice", "Relu"],
     ),
     "a cut of another axis than what was joined": (
-        "{ c = Concat <axis = 1> (b, b) y = Slice (c, l0, l3, l2, l1) }",
-        ["Concat", "Slice"],
+        "{ c = Concat <axis = 1> (b, b) d = Slice (c, l0, l3, l2, l1) y = Relu (d) }",
+        ["Concat", "Slice", "Relu"],
     ),
     "shapes": ("{ c = Reshape (a, rows) y = Reshape (c, other) }", ["Reshape"]),
     "shapes with a kept axis": (
