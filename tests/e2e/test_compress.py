@@ -62,6 +62,17 @@ def test_folded_alone(model: Path, tmp_path: Path, call: Call) -> None:
     ]  # fmt: skip
 
 
+def test_a_fold_that_saves_nothing(
+    model: Path, tmp_path: Path, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is made, as asked, and said to be no smaller."""
+    asked = ("compress", model, "--uses", 3, "--output")
+    for name, rank, words in (("small", 1, 0), ("large", 16, 1)):
+        code, _, err = call(*asked, tmp_path / name, "--rank", rank)
+        assert code == 0, err
+        assert caplog.text.count("the folded model is no smaller: share between more") == words
+
+
 def test_killed_in_the_middle_it_goes_on_to_the_same_weights(
     model: Path, tmp_path: Path, data: tuple[object, ...], call: Call, start
 ) -> None:

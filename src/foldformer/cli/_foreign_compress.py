@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from foldformer.cli._bar import bar
 from foldformer.cli._foreign import batches_for, lists_in
+from foldformer.cli._plan_arguments import warn_if_no_smaller
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def run_compress(args: argparse.Namespace) -> int:
         for one in (original, model)
     )
     print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB", flush=True)
+    warn_if_no_smaller(before, after)
     if learnt:
         _recover(args, model, original, plan, learnt)
     foreign.save(args.output, model, plan, source=args.model)

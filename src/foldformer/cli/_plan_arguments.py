@@ -1,6 +1,7 @@
 """The arguments that say which layers share their weights: a plan, or one in short."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from foldformer.errors import SpecError
 if TYPE_CHECKING:
     from foldformer.compress.plan import Plan
     from foldformer.model import Model
+
+log = logging.getLogger(__name__)
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,3 +92,12 @@ def uniform_plan(args: argparse.Namespace, num_layers: int, where: str) -> "Plan
         order=args.order or "adjacent",
         linear=ResidualSpec(rank=8 if args.rank is None else args.rank),
     )
+
+
+def warn_if_no_smaller(before: int, after: int) -> None:
+    """Say so if the bytes of the weights are no fewer than they were."""
+    if after >= before:
+        log.warning(
+            "the folded model is no smaller: share between more layers (--uses), lower --rank, or "
+            "let `foldformer plan` find what fits a budget"
+        )

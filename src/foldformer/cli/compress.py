@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from foldformer.cli._foreign import add_layers_argument, is_foreign
 from foldformer.cli._foreign_compress import run_compress
-from foldformer.cli._plan_arguments import add_plan_arguments, plan_of
+from foldformer.cli._plan_arguments import add_plan_arguments, plan_of, warn_if_no_smaller
 from foldformer.cli._training import (
     add_training_arguments,
     check_training_arguments,
@@ -210,6 +210,7 @@ def _fold(args: argparse.Namespace, folder: Path, origin: "Origin") -> "Folded":
         before, after = (f"{size / 1e6:.2f} MB" for size in folded.bytes)
         layers = f"{encoder.num_layers} layers of {len(encoder.uses_of_layers)}"
         print(f"folded: {layers} sets of weights, {before} -> {after}", flush=True)
+        warn_if_no_smaller(*folded.bytes)
     return folded
 
 

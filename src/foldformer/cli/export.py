@@ -106,7 +106,9 @@ def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | 
     from foldformer.data.durations import shown
 
     way = "offline" if stream is None else f"streaming-{shown(stream.chunk)}"
-    model = Path(args.model) if args.random_weights else Path(args.model).resolve()
+    model = Path(args.model)
+    if model.name in ("", ".."):  # the folder where we are, or one above it
+        model = model.resolve()
     return model.with_name(f"{model.name}-{way}-{args.head or first}-{args.precision}")
 
 
