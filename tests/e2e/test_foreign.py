@@ -212,6 +212,11 @@ def change(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def deepen(folder: Path, layers: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+
+
 KEY = "encoder.layer.1.attention.self.query.weight"
 
 
@@ -225,7 +230,9 @@ KEY = "encoder.layer.1.attention.self.query.weight"
         ),
         (lambda f: change(f, lambda w: w.pop(KEY)), f"weight {KEY} is missing"),
         (lambda f: change(f, lambda w: w.update({KEY: w[KEY][:3]})), "is damaged or does not fit"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"12345678"), "is damaged or does not"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"12345678"), "is damaged or no safet"),
+        (lambda f: deepen(f, 10**9), "num_hidden_layers: says 1,000,000,000 layers, and the"),
+        (lambda f: deepen(f, 5), "weight encoder.layer.4."),
         (lambda f: (f / "model.safetensors").unlink(), "has no safetensors file; save the model"),
         (lambda f: (f / "config.json").write_text("{}"), "config.json: is missing or no config"),
         (lambda f: (f / "foldformer.yaml").write_text("stacks: {}"), "is folded already"),

@@ -1,5 +1,6 @@
 """Folders of trained models of `transformers`, and what to call such a model with."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foldformer.checkpoint import read_tensors
 from foldformer.compress.foreign import inputs
 from foldformer.compress.foreign.files import CONFIG, PLAN, model_class
 from foldformer.compress.foreign.stacks import find_stack, find_stacks
@@ -27,11 +29,13 @@ def load_original(folder: Path) -> nn.Module:
         raise InputError(
             f"{folder}: is folded already ({PLAN}); take the original, or unfold it in Python"
         )
-    if not list(folder.glob("*.safetensors")):
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
         raise InputError(
             f"{folder}: has no safetensors file; save the model with model.save_pretrained(folder)"
         )
     kind = model_class(folder)
+    _check_depth(folder, files)
     from transformers.utils import logging
 
     # What is missing is said here, in one line.
@@ -55,6 +59,18 @@ def load_original(folder: Path) -> nn.Module:
     _check_numbers(folder, model)
     found: nn.Module = model.eval()
     return found
+
+
+def _check_depth(folder: Path, files: Sequence[Path]) -> None:
+    """Layers that no file can hold would take all memory before anything else is seen to lack."""
+    tensors = sum(len(read_tensors(path)) for path in files)
+    for key, value in json.loads((folder / CONFIG).read_text(encoding="utf-8")).items():
+        counts = key == "n_layer" or key.endswith("layers")
+        if counts and isinstance(value, int) and value > tensors:
+            raise InputError(
+                f"{folder / CONFIG}: {key}: says {value:,} layers, and the safetensors files hold "
+                f"{tensors:,} tensors; copy the model again"
+            )
 
 
 def _check_numbers(folder: Path, model: nn.Module) -> None:
