@@ -69,6 +69,17 @@ def test_what_lies_in_the_folder(exported, model: Model, tokens: Tokens) -> None
     compile(card.split("```python\n")[1].split("```")[0], "README.md", "exec")
 
 
+def test_names_that_the_runtime_would_keep_for_nobody(exported) -> None:
+    """Weights, inputs and outputs have their names; all else has the shortest there are."""
+    graph = onnx.load(exported("ctc", streaming=True) / "model.onnx").graph
+    assert not any(node.name for node in graph.node)
+    outputs = {value.name for value in graph.output}
+    between = [name for node in graph.node for name in node.output if name not in outputs and name]
+    assert between == [f"v{number}" for number in range(len(between))]
+    assert {value.name for value in graph.input} >= {"x", "processed_lens", "key_0"}
+    assert "encoder.depth.layers.0.mixer.query.weight" in {each.name for each in graph.initializer}
+
+
 def test_a_transducer(exported, tokens: Tokens) -> None:
     """It can take phrases; and there is little in its files but weights."""
     folder = exported("transducer", streaming=False)
