@@ -2,7 +2,7 @@
 
 An error E of a matrix costs tr(E^T M E) = E|x @ E|^2 at the output, with M = E[x x^T] the second
 moment of its inputs (in, in). Without a moment, M is the identity and the cost is |E|_F^2.
-Everything here is in float64.
+A fold comes with float64, a plan, which only compares, with float32.
 """
 
 import math

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from foldformer.compress.least_squares import regular
-from foldformer.compress.matrices import factor, output_error
+from foldformer.compress.least_squares import best_low_rank, cost, regular
 from foldformer.compress.planning.spectra import energies
 
 LOST = 0.1
@@ -22,10 +21,13 @@ def smallest_part(weight: Tensor, moment: Tensor) -> tuple[Tensor, float]:
         weight: (in, out).
         moment: E[x x^T] of its inputs, (in, in).
     """
-    values = energies(weight.double(), regular(moment))
+    # In float32: what is taken away is far more than its rounding.
+    weight, moment = weight.float(), moment.float()
+    metric = regular(moment, torch.float32)
+    values = energies(weight, metric)
     tails = values[::-1].cumsum()[::-1]
     if not (tails[0] > 0 and moment.any()):  # nothing is applied, or nothing ever comes in
         return torch.zeros_like(weight), 0.0
-    down, up = factor(weight, int((tails > LOST * tails[0]).sum()), moment)
-    approximation = down @ up
-    return weight - approximation, output_error(weight, approximation, moment)
+    down, up = best_low_rank(weight, int((tails > LOST * tails[0]).sum()), metric)
+    error = weight - down @ up
+    return error, float(cost(error, moment) / cost(weight, moment))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foldformer.compress.planning.spectra import alone, energies, left_over, metric
+from foldformer.compress.planning.spectra import Sums, alone, energies, left_over, metric
 from foldformer.compress.planning.stack import Stack
 
 Curve = NDArray[np.float64]
@@ -65,8 +65,11 @@ def _left(stack: Stack, name: str) -> dict[str, Curve]:
         metrics = [metric(stack.moment(name, layer)) for layer in pair]
         moments = [each for each in metrics if each is not None] or None
         scales = [0.5 / max(float(spectra[layer].sum()), 1e-30) for layer in pair]
-        errors = left_over([weights[layer] for layer in pair], moments, scales).errors
-        each = np.zeros(ranks)
-        each[: len(errors[::2])] = errors[::2]  # a rank for both uses
-        shared.append(each)
+        sums = Sums()
+        for layer, each in zip(pair, metrics, strict=True):
+            sums.add(weights[layer], each)
+        errors = left_over([weights[layer] for layer in pair], moments, scales, sums).errors
+        curve = np.zeros(ranks)
+        curve[: len(errors[::2])] = errors[::2]  # a rank for both uses
+        shared.append(curve)
     return {"alone": np.mean(singles, axis=0), "shared": np.mean(shared, axis=0)}

@@ -65,8 +65,51 @@ def metric(moment: Tensor | None) -> Tensor | None:
     return None if moment is None else regular(moment, torch.float32)
 
 
+class Sums:
+    """What the matrices of a group ask of a shared one, added up; with one more it goes on."""
+
+    def __init__(self) -> None:
+        """Of no matrix."""
+        self._uses = 0
+        self._moment: Tensor | None = None
+        self._image: Tensor | None = None
+
+    def add(self, weight: Tensor, moment: Tensor | None) -> None:
+        """One more.
+
+        Args:
+            weight: (in, out).
+            moment: (in, in), positive definite; the identity for all of them if not given.
+        """
+        self._uses += 1
+        if self._image is None:
+            self._image = times(moment, weight).clone()
+            self._moment = None if moment is None else moment.clone()
+        elif moment is None or self._moment is None:
+            self._image += weight
+        else:
+            self._image.addmm_(moment, weight)
+            self._moment += moment
+
+    @property
+    def moment(self) -> Tensor | None:
+        """The mean of the moments, (in, in)."""
+        return None if self._moment is None else self._moment / self._uses
+
+    @property
+    def mean(self) -> Tensor:
+        """The U with the least sum of E|x_k @ (W_k - U)|^2, as a fold without ranks finds it."""
+        assert self._image is not None
+        if self._moment is None:
+            return self._image / self._uses
+        return torch.cholesky_solve(self._image, torch.linalg.cholesky(self._moment))
+
+
 def left_over(
-    weights: Sequence[Tensor], moments: Sequence[Tensor] | None, scales: Sequence[float]
+    weights: Sequence[Tensor],
+    moments: Sequence[Tensor] | None,
+    scales: Sequence[float],
+    sums: Sums,
 ) -> Spectrum:
     """A shared weight with a residual for each use: see `shared`.
 
@@ -75,8 +118,9 @@ def left_over(
         moments: K positive definite matrices (in, in); the identity if not given.
         scales: what the error of each use is multiplied with. A fold knows nothing of them, so the
             shared weight is that of the plain sum.
+        sums: of these K.
     """
-    mean = mean_of(weights, moments)
+    mean = sums.mean
     spectra = [
         energies(weight - mean, None if moments is None else moments[use])
         for use, weight in enumerate(weights)
@@ -84,20 +128,13 @@ def left_over(
     return shared(spectra, scales)
 
 
-def in_one_basis(
-    weights: Sequence[Tensor], moments: Sequence[Tensor] | None, scales: Sequence[float]
-) -> Spectrum:
+def in_one_basis(weights: Sequence[Tensor], scales: Sequence[float], sums: Sums) -> Spectrum:
     """One basis for all uses, in the mean of the moments, as `matrices.basis` chooses it.
 
     Its directions come in the order of what they hold of all uses in the plain sum; what is lost
     without them counts by the scales. Arguments as for `left_over`.
     """
-    mean = None
-    if moments is not None:
-        mean = torch.zeros_like(moments[0])
-        for moment in moments:
-            mean.add_(moment, alpha=1 / len(moments))
-    of_uses = _directions(weights, mean)
+    of_uses = _directions(weights, sums.moment)
     held = np.asarray(scales) @ of_uses
     return Spectrum(_tails(held), np.zeros(len(held), np.int16))
 
@@ -161,19 +198,3 @@ def _tails(values: NDArray[np.float64]) -> NDArray[np.float64]:
     From the last one on, so that what is left at the end is exactly nothing.
     """
     return np.concatenate([values[::-1].cumsum()[::-1], [0.0]])
-
-
-def mean_of(weights: Sequence[Tensor], moments: Sequence[Tensor] | None) -> Tensor:
-    """The U with the least sum over uses of E|x_k @ (W_k - U)|^2, as a fold without ranks finds it.
-
-    Args:
-        weights: K matrices (in, out).
-        moments: K positive definite matrices (in, in); the identity if not given.
-    """
-    if moments is None:
-        return sum(weights[1:], weights[0]) / len(weights)
-    total, right = torch.zeros_like(moments[0]), torch.zeros_like(weights[0])
-    for weight, moment in zip(weights, moments, strict=True):
-        total.add_(moment)
-        right.addmm_(moment, weight)
-    return torch.cholesky_solve(right, torch.linalg.cholesky(total))

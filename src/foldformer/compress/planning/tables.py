@@ -10,6 +10,7 @@ from foldformer.compress.least_squares import regular
 from foldformer.compress.planning.options import Shape, Table, What
 from foldformer.compress.planning.spectra import (
     Spectrum,
+    Sums,
     alone,
     energies,
     in_one_basis,
@@ -71,6 +72,8 @@ class _Name:
             max(importance, floor) / whole
             for importance, whole in zip(stack.importance[name], wholes, strict=True)
         ]
+        self._summed: Layers = ()
+        self._sums = Sums()
 
     def table(self, layers: Layers) -> Table:
         """Of one group."""
@@ -81,9 +84,21 @@ class _Name:
         if len(layers) > 1:
             weights = [self._weights[layer].float() for layer in layers]
             moments = self._metrics(layers)
-            spectra["residual"] = left_over(weights, moments, scales)
-            spectra["basis"] = in_one_basis(weights, moments, scales)
+            sums = self._sums_of(layers, weights, moments)
+            spectra["residual"] = left_over(weights, moments, scales, sums)
+            spectra["basis"] = in_one_basis(weights, scales, sums)
         return Table(self._shape, len(layers), spectra)
+
+    def _sums_of(
+        self, layers: Layers, weights: Sequence[Tensor], moments: Sequence[Tensor] | None
+    ) -> Sums:
+        """Of a group; the one before it often lacks the last layer alone, and has been kept."""
+        if not self._summed or layers[:-1] != self._summed:
+            self._sums, self._summed = Sums(), ()
+        for use in range(len(self._summed), len(layers)):
+            self._sums.add(weights[use], None if moments is None else moments[use])
+        self._summed = layers
+        return self._sums
 
     def _metrics(self, layers: Layers) -> Sequence[Tensor] | None:
         """Of a group; each is made when it is asked for."""
