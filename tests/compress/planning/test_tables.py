@@ -150,3 +150,15 @@ def test_an_option_costs_what_its_map_holds() -> None:
 def test_what_cannot_be_planned(weights: dict[str, list[Tensor]], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Stack(weights, None, {"m": [1.0, 1.0]}).check()
+
+
+@pytest.mark.parametrize("moments", ["none", "different"])
+def test_groups_in_any_order(moments: str) -> None:
+    """A group that goes on from the one before it has the table that it has by itself."""
+    of = stack((INPUTS, OUTPUTS), moments=moments)
+    groups = [(0,), (0, 1), (0, 1, 2), (1, 2), (0, 2), (1,), (1, 2), (0, 1, 2)]
+    found = tables(of, groups, "fp32")
+    for layers in groups:
+        alone = table(of, layers).options
+        assert (found[layers]["m"].options.bytes == alone.bytes).all()
+        assert found[layers]["m"].options.errors == pytest.approx(alone.errors, rel=1e-5, abs=1e-6)
