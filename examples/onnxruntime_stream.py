@@ -1,10 +1,11 @@
-"""A stream through an export with ONNX Runtime and numpy alone: what any other program has to do.
+"""A stream through an export in ONNX Runtime: what any other program has to do.
 
+    pip install onnxruntime kaldi-native-fbank soundfile soxr
     python examples/onnxruntime_stream.py EXPORT RECORDING
 
-EXPORT is made by `foldformer export MODEL --streaming --head ctc`, RECORDING has one channel at
-16 kHz. Every chunk is a call: features and the states of the call before go in, log-probabilities
-and the next states come out. All are given by position, and states are zero at the start.
+EXPORT is made by `foldformer export MODEL --streaming --head ctc`. Every chunk is a call: features
+and the states of the call before go in, log-probabilities and the next states come out. All are
+given by position, and states are zero at the start.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import kaldi_native_fbank
 import numpy as np
 import onnxruntime
 import soundfile
+import soxr
 
 RATE = 16000
 SHIFT = RATE // 100  # samples from one feature frame to the next
@@ -69,12 +71,19 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("recording", type=Path)
     args = parser.parse_args()
+    model = args.export / "model.onnx"
+    if not model.is_file():
+        raise SystemExit(f"{model}: missing; expected an export with a CTC head")
     lines = (args.export / "tokens.txt").read_text(encoding="utf-8").splitlines()
     symbols = {int(number): symbol for symbol, number in (line.split() for line in lines)}
-    session = open_session(args.export / "model.onnx")
-    samples, rate = soundfile.read(args.recording, dtype="float32")
-    if rate != RATE or samples.ndim != 1:
-        raise SystemExit(f"{args.recording}: expected one channel at {RATE} Hz")
+    session = open_session(model)
+    if len(session.get_inputs()) < 3:  # features and their number, and no states
+        raise SystemExit(f"{model}: hears whole recordings; export the model with --streaming")
+    try:
+        channels, rate = soundfile.read(args.recording, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise SystemExit(f"{args.recording}: {error}") from None
+    samples = soxr.resample(channels.mean(axis=1), rate, RATE)
     frames = (len(samples) + SHIFT // 2) // SHIFT // FACTOR  # output frames of the recording
     size = session.get_inputs()[0].shape[1]
     whole = -(-FACTOR * frames // size) * size

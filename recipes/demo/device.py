@@ -4,13 +4,11 @@ Part of `make demo`; `python recipes/demo/device.py` does it alone, with models 
 """
 
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from command import (
     CHUNK,
@@ -24,10 +22,8 @@ from command import (
     score,
 )
 
-SECONDS = 0.64  # of a chunk
 RECORDING = "demo/recordings/it-date.flac"
 RUNTIME = "sherpa-onnx"
-SPACE = "▁"  # as it stands in tokens
 MB = 1e6
 # (figure of `foldformer measure`, what it is divided by, digits)
 FIGURES = (("steady_rss", MB, 1), ("growth", MB, 1), ("p50_ms", 1, 2), ("p95_ms", 1, 2))
@@ -41,7 +37,7 @@ def show_device() -> None:
         list(pool.map(export, models))
         for _, shared in (RECOGNISERS, TRANSLATORS):
             show_stream(exported(shared))
-        scores = list(pool.map(score_export, models))
+        scores = list(pool.map(lambda each: score(each, str(exported(each))), models))
     # Now one after the other and nothing beside, for the sake of the times.
     print_device_tables([*compared(RECOGNISERS, scores[:2]), *compared(TRANSLATORS, scores[2:])])
 
@@ -60,34 +56,9 @@ def export(trained: Trained) -> None:
 
 
 def show_stream(folder: Path) -> None:
-    """What an export writes after each chunk that it has heard."""
-    print(f"\nfoldformer transcribe {folder} {RECORDING}")
-    for line in grown(json.loads(foldformer("transcribe", str(folder), RECORDING, "--json"))):
-        print(line)
-
-
-def grown(heard: dict[str, Any]) -> Iterator[str]:
-    """The text after each chunk: every token has the time at which it was decided."""
-    chunks = math.ceil(heard["end"] / SECONDS)
-    for number in range(1, chunks + 1):
-        seconds = number * SECONDS
-        decided = zip(heard["tokens"], heard["times"], strict=True)
-        text = "".join(token for token, time in decided if time < seconds)
-        when = f"after {seconds:.2f} s" if number < chunks else "at its end"
-        yield f"  {when:12} {text.replace(SPACE, ' ').strip()}".rstrip()
-
-
-def score_export(trained: Trained) -> str:
-    """WER or BLEU of what the export hears in sherpa-onnx, utterance by utterance."""
-    sounds = sorted(map(str, trained.test.parent.glob("audio/*/test")))
-    heard = foldformer("transcribe", str(exported(trained)), *sounds, "--json")
-    file = exported(trained).with_suffix(".jsonl")
-    with file.open("w", encoding="utf-8") as lines:
-        for found in map(json.loads, heard.splitlines()):
-            line = {"id": Path(found["file"]).stem, "hypothesis": found["text"]}
-            lines.write(json.dumps(line) + "\n")
-    text = ["--text", "translation_es"] if trained.translates else []
-    return score(trained, str(file), *text)
+    """What an export writes while it hears a recording."""
+    arguments = ["transcribe", str(folder), RECORDING, "--partial"]
+    print(f"\nfoldformer {' '.join(arguments)}\n{foldformer(*arguments)}", end="")
 
 
 def compared(pair: Sequence[Trained], scores: Sequence[str]) -> list[list[str]]:

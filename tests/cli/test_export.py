@@ -72,7 +72,30 @@ def test_offline_by_default(
         "weights: 7 numbers, each stored once, in 1 bytes; all else: 0 bytes\n"
         "largest difference to PyTorch: 1.0e-06 of the largest output\n"
         f"export: {out}\n"
+        f"next: foldformer transcribe {out} RECORDING.wav\n"
     )
+
+
+def test_what_differs_is_in_the_default_name(folder: Path, asked: dict[str, Any]) -> None:
+    """So that several exports of a model lie side by side."""
+    names = set()
+    for words in ([], ["--states", "int8"], ["--left-context", "80ms"], ["--chunk", "640ms"]):
+        assert run(folder, "--streaming", *words) == 0
+        names.add(asked["folder"].name)
+    assert names == {
+        "model-streaming-320ms-ctc-fp32",
+        "model-streaming-320ms-ctc-fp32-states-int8",
+        "model-streaming-320ms-ctc-fp32-left-80ms",
+        "model-streaming-640ms-ctc-fp32",
+    }
+
+
+def test_the_card_of_the_model_goes_along(folder: Path, asked: dict[str, Any]) -> None:
+    assert run(folder) == 0
+    assert asked["card"] is None
+    (folder / "README.md").write_text("licence: ß", encoding="utf-8")
+    assert run(folder, "--streaming") == 0
+    assert asked["card"] == "licence: ß"
 
 
 @pytest.mark.parametrize(

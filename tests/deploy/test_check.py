@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import onnx
 import pytest
@@ -57,6 +58,14 @@ def flip_a_bit(path: Path) -> None:
     onnx.save(model, path)
 
 
+def swap_tokens(path: Path) -> None:
+    """Two letters; the number of tokens stays."""
+    text = path.read_text(encoding="utf-8")
+    swapped = text.replace("a 3", "? 3").replace("ñ 6", "a 6").replace("? 3", "ñ 3")
+    assert swapped != text
+    path.write_text(swapped, encoding="utf-8")
+
+
 def one_output_less(path: Path) -> None:
     model = onnx.load(path)
     del model.graph.output[-1]
@@ -89,7 +98,9 @@ def test_a_good_one(exported: Export, head: str, streaming: bool) -> None:
             "metadata T: 16, expected 32",
         ),
         (
-            lambda f: change(f / "export.yaml", kind="offline-ctc", stream=None),
+            lambda f: change(
+                f / "export.yaml", kind="offline-ctc", model_type="zipformer_ctc", stream=None
+            ),
             "the number of inputs and outputs",
         ),
         (lambda f: (f / "provider.cfg").write_text("arena off\n"), r"provider\.cfg: line 1"),
@@ -103,6 +114,17 @@ def test_a_good_one(exported: Export, head: str, streaming: bool) -> None:
             "metadata num_heads: '99999999999,2,2,2'",
         ),
         (lambda f: flip_a_bit(f / "model.onnx"), "damaged, or was changed after the export"),
+        (lambda f: swap_tokens(f / "tokens.txt"), r"tokens\.txt: is damaged, or was changed"),
+        (
+            lambda f: change(f / "export.yaml", model_type="transducer"),
+            r"model_type: expected zipformer2_ctc for streaming-ctc, got transducer",
+        ),
+        (
+            lambda f: change(f / "export.yaml", sampling_rate=8000),
+            "sampling_rate: expected 16000 for streaming-ctc, got 8000",
+        ),
+        (lambda f: change(f / "export.yaml", frame_ms=20), "frame_ms: expected 40"),
+        (lambda f: change(f / "export.yaml", features={"num_mels": 40}), "features: expected "),
     ],
 )
 def test_a_damaged_one(copy: Callable[..., Path], damage: Damage, message: str) -> None:
@@ -180,6 +202,9 @@ def test_what_ends_the_runtime_ends_a_process_of_its_own(exported: Export) -> No
             Decoding(beam=4, hotwords=Hotwords(("a",), math.nan)),
             "hotwords: expected a finite score, got nan",
         ),
+        (Decoding(memory=cast(Any, "tiny")), "memory: expected one of quick, small, system, got"),
+        (Decoding(endpoint=cast(Any, "1s")), "endpoint: expected more than 0 seconds, got '1s'"),
+        (Decoding(beam=4, hotwords=cast(Any, ["a"])), r"expected Hotwords\(phrases\), got list"),
     ],
 )
 def test_numbers_that_no_runtime_could_take(decoding: Decoding, message: str) -> None:
@@ -228,6 +253,13 @@ def test_the_microphone_wants_a_stream(exported: Export, capfd: pytest.CaptureFi
         ("transducer", True, ["--hotwords", "NONE", "--beam", "4"], "cannot be read"),
         ("transducer", True, ["--hotwords", "BAD", "--beam", "4"], "the model cannot write 'e'"),
         ("ctc", True, ["--microphone"], "microphone: listens instead of reading files"),
+        ("ctc", True, ["--microphone-device", "3"], "microphone-device: is that of --microphone"),
+        ("transducer", True, ["--hotwords-score", "3"], "hotwords-score: is that of the phrases"),
+        ("ctc", False, ["--partial"], "partial: wants an export for streams"),
+        ("ctc", True, ["--partial", "--format", "srt"], "partial: .* leave out --output, srt"),
+        ("ctc", True, ["--partial", "--output", "OUT"], "partial: .* leave out --output, srt"),
+        ("ctc", True, ["--endpoint", "1e3"], "endpoint: '1e3' is no positive duration"),
+        ("ctc", True, ["--endpoint", "0s"], "endpoint: '0s' is no positive duration"),
     ],
 )
 def test_what_an_export_cannot_do(

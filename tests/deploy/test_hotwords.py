@@ -38,6 +38,13 @@ def test_a_damaged_model(pieces: Tokens, tmp_path: Path) -> None:
         piece_scores(path, pieces)
 
 
+@pytest.mark.parametrize("phrase", ["ab :.5", "ab:2.5", "ab :1e3", "ab :+2"])
+def test_a_score_that_is_written_otherwise(phrase: str, tmp_path: Path) -> None:
+    tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b"])
+    with pytest.raises(InputError, match=r"a score of its own is written `phrase :2.5`"):
+        Hotwords((phrase,)).write(tmp_path, tokens)
+
+
 def test_what_is_written(tmp_path: Path) -> None:
     tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b", "é"])
     phrases = Hotwords(("ABÉ  ba", "bb :2.5")).write(tmp_path, tokens)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from numpy.typing import NDArray
 
 from foldformer.checkpoint import ModelConfig
@@ -131,6 +133,9 @@ def transducer(exported: Export, tmp_path: Path) -> Callable[[str], tuple[Path, 
         assert "▁abc" in tokens.symbols  # more than single letters
         tokens.save(folder)
         write_vocabulary(folder, tokens)
+        said = yaml.safe_load((folder / "export.yaml").read_text())
+        del said["checksums"]["tokens.txt"]
+        (folder / "export.yaml").write_text(yaml.safe_dump(said))
         return folder, "abcb"
 
     return make
@@ -196,6 +201,77 @@ class InputStream:
 """
 
 
+def test_what_is_known_so_far(exported: Export, command: Command, recordings: list[Path]) -> None:
+    """It grows with what has been heard, and ends as the whole; in text it says when."""
+    folder = exported("ctc", True)
+    words = ("transcribe", folder, recordings[0])
+    *partial, whole = lines(command(*words, "--json", "--partial"))
+    (plain,) = lines(command(*words, "--json"))
+    assert {key: whole[key] for key in ("text", "tokens", "times")} == {
+        key: plain[key] for key in ("text", "tokens", "times")
+    }
+    assert len(partial) >= 3
+    for each in partial:
+        known = [
+            token
+            for token, time in zip(whole["tokens"], whole["times"], strict=True)
+            if time < each["end"]
+        ]
+        assert set(each) == {"file", "start", "end", "partial"}
+        assert "".join(known).replace("▁", " ").strip().startswith(each["partial"])
+    ends = [each["end"] for each in partial]
+    assert ends == sorted(set(ends))
+    ran = command(*words, "--partial")
+    *grown, last = ran.stdout.splitlines()
+    assert grown == [f"{each['end']:7.2f} s  {each['partial']}" for each in partial]
+    assert last == whole["text"]
+
+
+def test_what_is_known_of_each_segment(
+    exported: Export, command: Command, recordings: list[Path]
+) -> None:
+    """After an endpoint it begins anew."""
+    words = ("transcribe", exported("ctc", True), recordings[0], "--json", "--endpoint", "80ms")
+    found = lines(command(*words, "--partial"))
+    whole = [each for each in found if "text" in each]
+    assert len(whole) >= 2
+    assert whole == lines(command(*words))
+    start = {each["start"] for each in found if "partial" in each}
+    assert start <= {each["start"] for each in whole}
+
+
+@pytest.mark.parametrize(
+    ("head", "streaming"), [("ctc", True), ("ctc", False), ("transducer", True)]
+)
+def test_the_code_of_the_card(
+    exported: Export,
+    command: Command,
+    recordings: list[Path],
+    tmp_path: Path,
+    head: str,
+    streaming: bool,
+) -> None:
+    """Copied as it stands, it hears a recording to its end, and the silence after it."""
+    folder = exported(head, streaming)
+    samples, _ = soundfile.read(recordings[1], dtype="float32")
+    sound = tmp_path / "sound.wav"
+    soundfile.write(sound, samples[: 16000 + 300], RATE, subtype="FLOAT")
+    code = (folder / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    program = "import soundfile\n" + code.replace(
+        "samples, rate = ..., 16000",
+        f"samples, rate = soundfile.read({str(sound)!r}, dtype='float32')",
+    )
+    assert program.count("soundfile.read") == 1
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
+    (plain,) = lines(command("transcribe", folder, sound, "--json"))
+    assert len(plain["tokens"]) >= 3
+    written, expected = ("".join(text.split()) for text in (ran.stdout, plain["text"]))
+    assert written.startswith(expected)
+    assert len(written) <= len(expected) + (4 if streaming else 0)
+
+
 def test_microphone(
     exported: Export, command: Command, recordings: list[Path], tmp_path: Path
 ) -> None:
@@ -237,6 +313,7 @@ def test_a_bad_recording_is_one_line(
 
 
 PYTHON = """
+import array
 import json
 import soundfile
 import foldformer.deploy
@@ -255,12 +332,15 @@ stream.accept(samples[:20000], rate)
 first = stream.cut()
 stream.accept(samples[20000:], rate)
 second = stream.finish()
+results.append(recognizer.transcribe(array.array("f", samples), rate))
 lower = recognizer.transcribe((samples[::2] * 32767).astype("int16"), rate // 2)
 errors = []
 for wrong in (
     lambda: foldformer.deploy.load(offline).stream(),
     lambda: recognizer.transcribe(samples),
     lambda: recognizer.transcribe(path, chunk=9),
+    lambda: recognizer.transcribe(list(samples), rate),
+    lambda: list(recognizer.segments(samples)),
     lambda: stream.accept(samples, rate),
 ):
     try:
@@ -281,7 +361,7 @@ def test_python(exported: Export, script: Callable[..., Any], recordings: list[P
     folders = exported("transducer", True), exported("ctc", False)
     found = script(PYTHON, *folders, recordings[1])
     one, *others = found["results"]
-    assert others == [one, one]
+    assert others == [one, one, one]
     assert len(one[1]) >= 5
     assert found["type"] == "foldformer.decode.transcript"
     assert found["lower"]
@@ -293,5 +373,7 @@ def test_python(exported: Export, script: Callable[..., Any], recordings: list[P
         "stream",
         "sampling_rate",
         "chunk",
+        "audio",
+        "audio",
         "the stream is finished; begin another one",
     ]

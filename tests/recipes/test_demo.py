@@ -21,15 +21,6 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
-def test_a_stream_is_shown_chunk_by_chunk(device: ModuleType) -> None:
-    heard = {"tokens": ["o", "r", "e", "▁", "n", "o"], "times": [0.0, 0.6, 0.64, 0.7, 1.2, 1.32]}
-    assert list(device.grown(heard | {"end": 1.4})) == [
-        "  after 0.64 s or",
-        "  after 1.28 s ore n",
-        "  at its end   ore no",
-    ]
-
-
 def test_tables_fit_a_terminal(
     device: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,12 @@ ENDPOINT = "1.2s"
 """Silence after words that ends a segment from the microphone, unless told otherwise."""
 
 
+_OF_EXPORTS = (
+    "endpoint", "partial", "hotwords", "hotwords_score", "threads", "memory", "microphone",
+    "microphone_device",
+)  # fmt: skip
+
+
 class _Microphone(argparse.Action):
     """Listening takes the place of recordings."""
 
@@ -45,6 +51,12 @@ def add_export_arguments(parser: argparse.ArgumentParser, recordings: argparse.A
         help="hear a recording as one stream; so much silence after words ends a segment",
     )
     group.add_argument(
+        "--partial",
+        action="store_true",
+        help="hear a recording as one stream, and write what is known of it as it grows, each time "
+        "after how many seconds",
+    )
+    group.add_argument(
         "--hotwords",
         type=Path,
         metavar="FILE",
@@ -54,7 +66,6 @@ def add_export_arguments(parser: argparse.ArgumentParser, recordings: argparse.A
     group.add_argument(
         "--hotwords-score",
         type=float,
-        default=1.5,
         metavar="X",
         help="how much each token of a phrase is raised, in nats (default 1.5)",
     )
@@ -62,8 +73,9 @@ def add_export_arguments(parser: argparse.ArgumentParser, recordings: argparse.A
     group.add_argument(
         "--memory",
         choices=["quick", "small"],
-        help="small: the buffers of a chunk are given back after it, which takes time with large "
-        "models; quick (default): they are kept",
+        help="small: the buffers of a chunk are given back after it, and weights that are "
+        "multiplied in fp32 stay in whole numbers, which takes time with large models; quick "
+        "(default): they are kept, in fp32",
     )
     group.add_argument(
         "--microphone",
@@ -84,11 +96,11 @@ def check_model_options(args: argparse.Namespace) -> None:
     Raises:
         SpecError: there is such an option.
     """
-    for option in ("endpoint", "hotwords", "threads", "memory", "microphone"):
+    for option in _OF_EXPORTS:
         if getattr(args, option) not in (None, False):
             raise SpecError(
-                f"{option}: only an export has that, and {args.model} is none; `foldformer export` "
-                "makes one"
+                f"{option.replace('_', '-')}: only an export has that, and {args.model} is none; "
+                "`foldformer export` makes one"
             )
 
 
@@ -99,30 +111,41 @@ def open_export(args: argparse.Namespace, longest: float) -> "ExportRecognizer":
         SpecError: it cannot honour one of them.
     """
     from foldformer.deploy.folder import read_export
-    from foldformer.deploy.hotwords import read_hotwords
-    from foldformer.deploy.recognizer import check_chunk, load
+    from foldformer.deploy.hotwords import SCORE, read_hotwords
+    from foldformer.deploy.recognizer import check_chunk, check_head, load
 
     if args.num_best:
         raise SpecError("num-best: sherpa-onnx tells the best hypothesis alone; leave it out")
     if args.microphone and args.recordings:
         raise SpecError("microphone: listens instead of reading files; leave out one of the two")
+    if args.microphone_device is not None and not args.microphone:
+        raise SpecError("microphone-device: is that of --microphone; add it")
+    if args.hotwords_score is not None and args.hotwords is None:
+        raise SpecError("hotwords-score: is that of the phrases in --hotwords FILE; add it")
+    if args.partial and (args.output is not None or args.format in ("srt", "vtt")):
+        raise SpecError(
+            "partial: what is known so far is written as it comes, in text and JSON; leave out "
+            "--output, srt and vtt"
+        )
     spec = read_export(args.model)
+    if args.partial and not spec.streams:
+        raise SpecError(
+            "partial: wants an export for streams, and this one hears whole recordings; export "
+            "the model with --streaming"
+        )
     if args.microphone and not spec.streams:
         raise SpecError(
             "microphone: wants an export for streams, and this one hears whole recordings; export "
             "the model with --streaming"
         )
     check_chunk(spec, chunk_of(args))
-    if args.head not in (None, spec.head):
-        raise SpecError(
-            f"head: this export has the head {spec.head} alone, and {args.head} was asked for; "
-            f"leave it out, or export the model with --head {args.head}"
-        )
+    check_head(spec, args.head)
     endpoint = args.endpoint or (ENDPOINT if args.microphone else None)
+    score = SCORE if args.hotwords_score is None else args.hotwords_score
     return load(
         args.model,
         beam=args.beam,
-        hotwords=args.hotwords and read_hotwords(args.hotwords, args.hotwords_score),
+        hotwords=args.hotwords and read_hotwords(args.hotwords, score),
         endpoint=None if endpoint is None else seconds_of("endpoint", endpoint),
         longest=longest,
         threads=1 if args.threads is None else args.threads,

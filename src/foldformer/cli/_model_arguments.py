@@ -1,11 +1,15 @@
 """The arguments of the verbs that decode: the model, its head, its search, chunk and segment."""
 
 import argparse
+import math
+import re
 from pathlib import Path
 
 from foldformer.errors import SpecError
 
 SEGMENT = "30s"
+
+_SECONDS = {"ms": 1e-3, "s": 1.0}
 
 MOST_HYPOTHESES = 1000
 """Of a search; it takes time in proportion to them, and no more of them are of any use."""
@@ -17,7 +21,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, what: str = "a model fo
     parser.add_argument(
         "--chunk",
         metavar="320ms",
-        help="encode as a stream of such chunks would; default: each frame sees all others",
+        help="encode as a stream of such chunks would; default: each frame sees all others; an "
+        "export hears its own",
     )
     parser.add_argument(
         "--segment",
@@ -79,7 +84,13 @@ def frames_of(option: str, text: str) -> int:
 
 
 def seconds_of(option: str, text: str) -> float:
-    """The same in seconds."""
-    from foldformer.data.durations import ENCODER_FRAME_MS
+    """The duration that an option says, in seconds: any, since no frame has to end with it.
 
-    return frames_of(option, text) * ENCODER_FRAME_MS / 1000
+    Raises:
+        SpecError: it is no positive duration; the message names the option.
+    """
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(ms|s)", text.strip())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if not 0 < seconds < math.inf:
+        raise SpecError(f"{option}: {text!r} is no positive duration; write it like 800ms or 1.2s")
+    return round(seconds, 6)

@@ -1,4 +1,4 @@
-"""Score a model on a manifest: WER, CER, BLEU, chrF, the worst errors, latency, a comparison."""
+"""Score a model or an export: WER, CER, BLEU, chrF, the worst errors, latency, a comparison."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ from foldformer.cli._model_arguments import (
     segment_of,
 )
 from foldformer.cli._outputs import check_outputs
+from foldformer.deploy.folder import is_export
 from foldformer.errors import InputError, SpecError
 from foldformer.files import whole_file
 
@@ -31,7 +32,10 @@ _WORST = 10  # utterances of the page and of JSON, where --worst does not say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    what = "a model folder, or transcripts: JSON lines with `id`, `hypothesis`, as of --output"
+    what = (
+        "a model folder, an export, which is heard in sherpa-onnx, or transcripts: JSON lines with "
+        "`id`, `hypothesis`, as of --output"
+    )
     add_model_arguments(parser, what)
     parser.add_argument(
         "manifest", nargs="+", metavar="MANIFEST", help="Lhotse cuts: *.jsonl or *.jsonl.gz"
@@ -51,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         type=Path,
         metavar="OTHER",
-        help="another model folder or its transcripts, to compare with by the paired bootstrap",
+        help="another model folder, export or transcripts, to compare with by the paired bootstrap",
     )
     parser.add_argument(
         "--worst",
@@ -116,8 +120,9 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot go together before anything is loaded."""
     if args.worst is not None and args.worst < 0:
         raise SpecError(f"--worst: expected 0 or more, got {args.worst}")
-    if args.card and args.model.is_file():
-        raise SpecError("--card: transcripts have no card; give the folder of the model")
+    if args.card and (args.model.is_file() or is_export(args.model)):
+        what = "transcripts have no card" if args.model.is_file() else "this is an export"
+        raise SpecError(f"--card: {what}; give the folder of the model")
     check_outputs(
         {"--output": args.output, "--html": args.html},
         [args.model, args.against, *args.manifest],
@@ -135,14 +140,18 @@ def _check_against(other: Path, head: str | None) -> None:
         from foldformer.decode.utterances import read_transcripts
 
         read_transcripts(other)
+    elif is_export(other):
+        from foldformer.deploy.check import check_export
+
+        check_export(other)
     elif other.exists():
         from foldformer.decode.recognizer import Recognizer
 
         Recognizer.load(other, head)  # weights are mapped, and not read
     else:
         raise InputError(
-            f"--against: {other}: no such file or folder; expected a model folder, or transcripts "
-            "as of --output"
+            f"--against: {other}: no such file or folder; expected a model folder, an export, or "
+            "transcripts as of --output"
         )
 
 
@@ -156,6 +165,10 @@ def _evaluated(
     if model.is_file():
         text = text or "text"
         evaluated = evaluate_transcripts(model, args.manifest, text)
+    elif is_export(model):
+        evaluated, heard = _of_export(args, model, text)
+        text = heard.pop("text")
+        measured |= heard
     else:
         from foldformer.decode.recognizer import Recognizer
 
@@ -184,6 +197,42 @@ def _evaluated(
         "date": date.today().isoformat(),
     }
     return evaluated, measured
+
+
+def _of_export(
+    args: argparse.Namespace, folder: Path, text: str | None
+) -> tuple["Evaluated", dict[str, Any]]:
+    """The transcripts of an export, and how it heard.
+
+    Raises:
+        SpecError: an option asks for what is fixed in its files.
+    """
+    from foldformer.data.durations import shown
+    from foldformer.deploy.evaluate import evaluate_export
+    from foldformer.deploy.folder import read_export
+    from foldformer.deploy.recognizer import check_chunk, check_head, load
+
+    spec = read_export(folder)
+    check_chunk(spec, chunk_of(args))
+    check_head(spec, args.head)
+    if args.weights != "fp32":
+        raise SpecError(
+            f"weights: those of this export are stored in {spec.precision}; leave it out, or "
+            f"export the model with --precision {args.weights}"
+        )
+    check_beam(args)
+    recognizer = load(folder, beam=args.beam)
+    text = text or spec.source.text
+    with bar("utterances") as advance:
+        evaluated = evaluate_export(recognizer, args.manifest, text, segment_of(args), advance)
+    return evaluated, {
+        "text": text,
+        "chunk": "none: whole recordings" if spec.stream is None else shown(spec.stream.chunk),
+        "head": spec.head,
+        "beam": args.beam,
+        "weights": spec.precision,
+        "sherpa-onnx": version("sherpa-onnx"),
+    }
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         head=args.head,
         stream=stream,
         precision=args.precision,
+        card=_card(args),
         progress=tell,
     )
     total = 0
@@ -98,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
     if spec.difference_fp32 is not None:
         print(f"in the runtime, to PyTorch with the weights in fp32: {spec.difference_fp32:.1e}")
     print(f"export: {folder}")
+    if spec.source.trained:
+        print(f"next: foldformer transcribe {shlex.quote(str(folder))} RECORDING.wav")
     return 0
 
 
@@ -109,7 +113,18 @@ def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | 
     model = Path(args.model)
     if model.name in ("", ".."):  # the folder where we are, or one above it
         model = model.resolve()
-    return model.with_name(f"{model.name}-{way}-{args.head or first}-{args.precision}")
+    name = f"{model.name}-{way}-{args.head or first}-{args.precision}"
+    if args.left_context:
+        name += f"-left-{args.left_context.strip()}"
+    return model.with_name(
+        name if args.states in (None, "fp32") else f"{name}-states-{args.states}"
+    )
+
+
+def _card(args: argparse.Namespace) -> str | None:
+    """That of the model, if it has one."""
+    path = Path(args.model) / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]:

@@ -82,6 +82,15 @@ def run(args: argparse.Namespace) -> int:
     recognizer = _recognizer(args, longest)
     if args.microphone:
         return _listen(recognizer, args)
+
+    def hear(source: str | BinaryIO, writer: "Writer", write: Write) -> "Iterator[Segment]":
+        if not args.partial:
+            return recognizer.segments(source, chunk, longest)
+        from foldformer.deploy.recognizer import ExportRecognizer
+
+        assert isinstance(recognizer, ExportRecognizer)
+        return recognizer.segments(source, chunk, longest, _grown(writer, write))
+
     with Progress() as progress:
         recordings = _find(args.recordings, progress)
         _check_places(recordings, args)
@@ -91,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
                 source = recording.source()
                 with _place(recording, args) as (writer, write):
                     write(writer.begin())
-                    for segment in recognizer.segments(source, chunk, longest):
+                    for segment in hear(source, writer, write):
                         write(writer.segment(segment))
                         progress.heard(recording.name, segment.end)
                     write(writer.end())
@@ -124,11 +133,17 @@ def _listen(recognizer: _Recognizer, args: argparse.Namespace) -> int:
 
     assert isinstance(recognizer, ExportRecognizer)
     with _interrupted() as stopped, _place(_MICROPHONE, args) as (writer, write):
+        partial = _grown(writer, write) if args.partial else None
         write(writer.begin())
-        for segment in recognizer.live(microphone(args.microphone_device, stopped)):
+        for segment in recognizer.live(microphone(args.microphone_device, stopped), partial):
             write(writer.segment(segment))
         write(writer.end())
     return 0
+
+
+def _grown(writer: "Writer", write: Write) -> "Callable[[Segment], object]":
+    """What writes a segment that is not at its end yet."""
+    return lambda segment: write(writer.partial(segment))
 
 
 @contextmanager

@@ -8,12 +8,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foldformer.deploy.hotwords import Hotwords as Hotwords
     from foldformer.deploy.recognizer import ExportRecognizer as ExportRecognizer
     from foldformer.deploy.recognizer import load as load
 
 
 def __getattr__(name: str) -> Any:
     """Bring in the recogniser when it is asked for: who measures a process does without."""
+    if name == "Hotwords":
+        from foldformer.deploy import hotwords
+
+        return hotwords.Hotwords
     if name in ("ExportRecognizer", "load"):
         from foldformer.deploy import recognizer
 

@@ -3,8 +3,18 @@
 from pathlib import Path
 from typing import get_args
 
+from foldformer.data.durations import ENCODER_FRAME_MS, SAMPLING_RATE
 from foldformer.data.tokens import Tokens
-from foldformer.deploy.folder import TOKENS, ExportSpec, checksum, provider_of, read_export
+from foldformer.deploy.folder import (
+    DESCRIPTION,
+    MODEL_TYPES,
+    TOKENS,
+    ExportSpec,
+    FeatureSpec,
+    checksum,
+    provider_of,
+    read_export,
+)
 from foldformer.deploy.memory import Memory
 from foldformer.deploy.onnx_file import OnnxFile, read_onnx
 from foldformer.errors import InputError
@@ -33,6 +43,7 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
     """
     folder = Path(folder)
     spec = read_export(folder)
+    _check_taken_for_granted(folder, spec)
     tokens = Tokens.load_symbols(folder)
     if tokens.vocab_size != spec.vocab_size:
         raise InputError(
@@ -53,6 +64,22 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
         _check_transducer(folder, spec)
     _check_contents(folder, spec)
     return spec, tokens
+
+
+def _check_taken_for_granted(folder: Path, spec: ExportSpec) -> None:
+    """What runtimes of this layout cannot be told otherwise."""
+    known = (
+        ("model_type", spec.model_type, MODEL_TYPES[spec.kind]),
+        ("sampling_rate", spec.sampling_rate, SAMPLING_RATE),
+        ("frame_ms", spec.frame_ms, ENCODER_FRAME_MS),
+        ("features", spec.features, FeatureSpec()),
+    )
+    for key, found, expected in known:
+        if found != expected:
+            raise InputError(
+                f"{folder / DESCRIPTION}: {key}: expected {expected} for {spec.kind}, got {found}; "
+                "export the model again"
+            )
 
 
 def _check_stream(path: Path, graph: OnnxFile, spec: ExportSpec) -> None:
@@ -84,8 +111,9 @@ def _check_transducer(folder: Path, spec: ExportSpec) -> None:
 
 
 def _check_contents(folder: Path, spec: ExportSpec) -> None:
-    """A weight that is damaged is still a number: the runtime would write nonsense with it."""
-    for name in spec.files:
+    """A weight that is damaged is still a number, and tokens in another order are still tokens: the
+    runtime would write nonsense with them."""
+    for name in (*spec.files, TOKENS):
         found, expected = checksum(folder / name), spec.checksums.get(name)
         if expected not in (None, found):
             raise InputError(

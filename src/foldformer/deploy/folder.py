@@ -12,6 +12,9 @@ from foldformer.spec import Spec, from_dict, read_yaml
 FORMAT = 1
 DESCRIPTION, TOKENS, CARD = "export.yaml", "tokens.txt", "README.md"
 
+MODEL_CARD = "model.md"
+"""The card of the model that was exported: data, licences, scores."""
+
 MODEL = "model.yaml"
 """The configuration of the model that was exported, for whoever looks for its specs."""
 
@@ -22,6 +25,15 @@ weights that are multiplied in fp32 stay in whole numbers, and are taken to fp32
 Kind = Literal["offline-ctc", "offline-transducer", "streaming-ctc", "streaming-transducer"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 States = Literal["fp32", "int8"]
+ModelType = Literal["zipformer_ctc", "transducer", "zipformer2_ctc", "zipformer2"]
+
+MODEL_TYPES: dict[Kind, ModelType] = {
+    "offline-ctc": "zipformer_ctc",
+    "offline-transducer": "transducer",
+    "streaming-ctc": "zipformer2_ctc",
+    "streaming-transducer": "zipformer2",
+}
+"""The runtime's name of the layout of each kind."""
 
 _FILES = {
     "ctc": ("model.onnx",),
@@ -108,7 +120,7 @@ class ExportSpec(Spec):
     """Offline or streaming, and the head."""
     precision: Precision = "fp32"
     """How weights are stored."""
-    model_type: Literal["zipformer_ctc", "transducer", "zipformer2_ctc", "zipformer2"]
+    model_type: ModelType
     """The runtime's name of the layout."""
     vocab_size: int
     """Tokens, the blank (id 0) included."""
@@ -133,7 +145,8 @@ class ExportSpec(Spec):
     products: ProductsSpec | None = None
     """What int8 and int4 made of the products."""
     checksums: dict[str, str] = field(default_factory=dict)
-    """{ONNX file: its CRC-32}; a file that is not named here is taken as it is."""
+    """{file: its CRC-32}, of the ONNX files and the tokens; one that is not named here is taken as
+    it is."""
     source: SourceSpec
     """What it was made of."""
 

@@ -8,7 +8,12 @@ from pathlib import Path
 from foldformer.data.tokens import Tokens, normalise
 from foldformer.errors import InputError
 
+SCORE = 1.5
+"""Nats that each token of a phrase is raised by, unless told otherwise."""
+
 _SCORE = re.compile(r"(.*\S)\s+:(-?[0-9]+\.?[0-9]*)")
+_ALMOST = re.compile(r".*:\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?")
+"""What is meant as one, and is none."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Hotwords:
     """
 
     phrases: tuple[str, ...]
-    score: float = 1.5
+    score: float = SCORE
 
     def write(self, folder: Path, tokens: Tokens) -> Path:
         """Write the file that the runtime reads, into a folder.
@@ -60,6 +65,11 @@ def _line(phrase: str, tokens: Tokens) -> str:
     text, score = (match[1], f" :{match[2]}") if match else (phrase, "")
     unknown: Sequence[str] = list(tokens.count_unknown([text]))
     if unknown or not normalise(text):
+        if _ALMOST.fullmatch(phrase.strip()) and not match:
+            raise InputError(
+                f"hotwords: {phrase!r}: a score of its own is written `phrase :2.5`, after a space "
+                "and with digits on both sides of a point"
+            )
         what = f"the model cannot write {unknown[0]!r}" if unknown else "holds no word"
         raise InputError(f"hotwords: {phrase!r}: {what}; leave it out")
     return normalise(text) + score

@@ -21,6 +21,9 @@ nothing is touched."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MADV_DONTNEED = 4
 
+_ELSEWHERE = (AttributeError, OSError, TypeError)
+"""What comes of asking the C library for a function of glibc's: musl, macOS, Windows."""
+
 _SMALL = 2**16
 _LARGE = 2**25
 """The largest threshold that glibc takes."""
@@ -65,8 +68,12 @@ class Loading:
 
 def after_call(memory: Memory) -> Callable[[], object]:
     """What to do after each chunk of a stream, or recording: give back its buffers, if `small`."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if memory == "small" else None
-    return _nothing if trim is None else partial(trim, 0)
+    if memory != "small":
+        return _nothing
+    try:
+        return partial(ctypes.CDLL(None).malloc_trim, 0)
+    except _ELSEWHERE:
+        return _nothing
 
 
 def _nothing() -> None:
@@ -85,7 +92,7 @@ def give_back_above(size: int) -> bool:
 def _set(option: int, value: int) -> bool:
     try:
         return bool(ctypes.CDLL(None).mallopt(option, value))
-    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+    except _ELSEWHERE:
         return False
 
 

@@ -1,7 +1,7 @@
 """From recordings to text by an export: what `foldformer.load` gives, without PyTorch."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -36,12 +36,14 @@ def load(
 
     Args:
         folder: made by `foldformer export`.
-        beam: this and the others as in `foldformer.deploy.runtime.Decoding`.
-        hotwords: see there.
-        endpoint: see there.
-        longest: see there.
-        threads: see there.
-        memory: see there.
+        beam: hypotheses kept; 1 is greedy. More want a transducer.
+        hotwords: phrases to prefer; they want a transducer and a beam of 2 or more.
+        endpoint: seconds of silence after words that end a segment of a stream; twice as many end
+            one without words. None: nothing does.
+        longest: seconds after which a segment ends in any case, where there are endpoints.
+        threads: of the runtime.
+        memory: what is kept of what loading took, and from chunk to chunk; of the whole process,
+            see `foldformer.deploy.memory.Memory`.
 
     Raises:
         InputError: the folder is incomplete or damaged.
@@ -72,6 +74,19 @@ def check_chunk(spec: ExportSpec, chunk: int | None) -> None:
             f"chunk: this export hears {heard}, which is fixed in its files, and "
             f"{shown(chunk or 0)} was asked for; leave it out, or export the model with "
             f"--streaming --chunk {shown(chunk or 0)}"
+        )
+
+
+def check_head(spec: ExportSpec, head: str | None) -> None:
+    """Compare a head that is asked for with that of an export.
+
+    Raises:
+        SpecError: the export has another one.
+    """
+    if head not in (None, spec.head):
+        raise SpecError(
+            f"head: this export has the head {spec.head} alone, and {head} was asked for; leave it "
+            f"out, or export the model with --head {head}"
         )
 
 
@@ -119,44 +134,56 @@ class ExportRecognizer:
         return self._heard(samples_of(audio, sampling_rate))
 
     def segments(
-        self, audio: str | Path | BinaryIO, chunk: int | None = None, longest: float = LONGEST
+        self,
+        audio: str | Path | BinaryIO,
+        chunk: int | None = None,
+        longest: float = LONGEST,
+        partial: Callable[[Segment], object] | None = None,
     ) -> Iterator[Segment]:
         """Write down a recording of any length, part after part, in constant memory.
 
-        With endpoints, the recording is one stream, and a segment ends where one is found.
-        Otherwise it is cut where it is quietest (`foldformer.data.pieces`).
+        With endpoints, or where partial results are asked for, the recording is one stream, and a
+        segment ends where an endpoint is found. Otherwise it is cut where it is quietest
+        (`foldformer.data.pieces`).
 
         Args:
             audio: a path or file object of any format that libsndfile reads.
             chunk: see `transcribe`.
             longest: seconds of a segment, 1 or more; with endpoints, `load` was told.
+            partial: see `live`.
 
         Raises:
             InputError: the recording is missing, damaged, empty or too short. Damage is found when
                 it is reached.
-            SpecError: the export hears other chunks.
+            SpecError: the export hears other chunks, or whole recordings and `partial` is given.
         """
         from foldformer.deploy.recordings import blocks_of, pieces_of
 
         check_chunk(self.spec, chunk)
-        if self._endpoints:
-            yield from self.live(blocks_of(audio))
+        if self._endpoints or partial is not None:
+            yield from self.live(blocks_of(audio), partial)
             return
         for piece, samples in pieces_of(audio, longest):
             found = later(self._heard(samples), piece.start)
             yield Segment(round(piece.start, 3), round(piece.end, 3), (found,))
 
-    def live(self, blocks: "Iterable[tuple[Sound, int]]") -> Iterator[Segment]:
+    def live(
+        self,
+        blocks: "Iterable[tuple[Sound, int]]",
+        partial: Callable[[Segment], object] | None = None,
+    ) -> Iterator[Segment]:
         """Write down what comes in, a segment as soon as an endpoint is found; else at the end.
 
         Args:
             blocks: samples (N,) and their rate in Hz, as they come.
+            partial: told of the segment at work, from its start to what has been heard, whenever
+                it has got more tokens.
 
         Raises:
             InputError: samples that are no finite numbers, or another rate on the way.
             SpecError: the export is for whole recordings.
         """
-        return segments_of(self.stream(), blocks)
+        return segments_of(self.stream(), blocks, partial)
 
     def stream(self) -> ExportStream:
         """A stream that hears the export's chunk at a time.

@@ -1,4 +1,4 @@
-"""Exports in sherpa-onnx: the one place that imports it."""
+"""Exports in sherpa-onnx: how they are opened, and what it refuses."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from foldformer.data.durations import LONGEST
 from foldformer.data.tokens import Tokens
@@ -55,6 +55,13 @@ class Decoding:
                 raise SpecError(f"{name}: expected 1 or more, got {number}")
             if number > _MOST:
                 raise SpecError(f"{name}: expected {_MOST} at most, got {number}")
+        if self.memory not in get_args(Memory):
+            known = ", ".join(get_args(Memory))
+            raise SpecError(f"memory: expected one of {known}, got {self.memory!r}")
+        if self.hotwords is not None and not isinstance(self.hotwords, Hotwords):
+            raise SpecError(
+                f"hotwords: expected Hotwords(phrases), got {type(self.hotwords).__name__}"
+            )
         if self.hotwords is not None and not math.isfinite(self.hotwords.score):
             raise SpecError(f"hotwords: expected a finite score, got {self.hotwords.score}")
         if self.beam > 1 and spec.head != "transducer":
@@ -75,8 +82,10 @@ class Decoding:
                 "with --streaming"
             )
         for name, seconds in (("endpoint", self.endpoint), ("longest", self.longest)):
-            if seconds is not None and not 0 < seconds < math.inf:
-                raise SpecError(f"{name}: expected more than 0 seconds, got {seconds}")
+            if seconds is None:
+                continue
+            if not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+                raise SpecError(f"{name}: expected more than 0 seconds, got {seconds!r}")
 
 
 @dataclass(frozen=True)

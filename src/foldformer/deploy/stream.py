@@ -71,7 +71,7 @@ class ExportStream:
         """The result so far, which is then forgotten: what follows is another segment.
 
         Times still count from the start. The encoder of a CTC export forgets what it has heard,
-        that of a transducer goes on as if nothing had happened: so sherpa-onnx does it.
+        that of a transducer goes on as if nothing had happened: that is how sherpa-onnx works.
         """
         result = self.result
         self._runtime.reset(self._stream)
@@ -117,20 +117,31 @@ class ExportStream:
             self._after_call()
 
 
-def segments_of(stream: ExportStream, blocks: "Iterable[tuple[Sound, int]]") -> Iterator[Segment]:
-    """What a stream hears, a segment as soon as it ends; a part without words is none.
+def segments_of(
+    stream: ExportStream,
+    blocks: "Iterable[tuple[Sound, int]]",
+    partial: Callable[[Segment], object] | None = None,
+) -> Iterator[Segment]:
+    """What a stream hears, a segment as soon as it ends.
+
+    A part without words that an endpoint ends is no segment; the last part is one in any case.
 
     Args:
         stream: a new one, of a runtime that finds endpoints.
         blocks: samples (N,) and their rate in Hz, as they come.
+        partial: told of the segment at work whenever it has got more tokens.
     """
-    start = 0.0
+    start, known = 0.0, 0
     for samples, rate in blocks:
         size = max(round(rate * _PART), 1)
         for begin in range(0, len(samples), size):
-            stream.accept(samples[begin : begin + size], rate)
+            found = stream.accept(samples[begin : begin + size], rate)
+            end = round(stream.seconds, 3)
+            if partial is not None and len(found.tokens) > known:
+                partial(Segment(start, end, (found,)))
+            known = len(found.tokens)
             if stream.endpoint:
-                found, end = stream.cut(), round(stream.seconds, 3)
+                found, known = stream.cut(), 0
                 if found.tokens:
                     yield Segment(start, end, (found,))
                 start = end

@@ -20,6 +20,9 @@ from foldformer.measure.listening import Listening, prepare
 from foldformer.measure.process import Held, Task
 from foldformer.measure.reads import fetched, weight_reads
 
+_EXTRAS = {"sherpa-onnx": "device", "onnxruntime": "export"}
+"""{runtime: the extra that brings it}."""
+
 _ENDPOINT = 1.2
 """Seconds of silence that end a segment in sherpa-onnx, where streams are reset then."""
 
@@ -68,9 +71,13 @@ def _installed(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """(the runtimes that are installed, what to say of the others)."""
     found = [name for name in wanted if find_spec(RUNTIMES[name]) is not None]
     if not found:
-        raise MissingExtraError(wanted[0], "device")
+        raise MissingExtraError(wanted[0], _EXTRAS[wanted[0]])
     missing = [name for name in wanted if name not in found]
-    return found, [f"{name}: not measured, because it is not installed" for name in missing]
+    return found, [
+        f"{name}: not measured, because it is not installed; it comes with: pip install "
+        f"'foldformer[{_EXTRAS[name]}]'"
+        for name in missing
+    ]
 
 
 def _described(folder: Path, spec: ExportSpec, settings: Settings) -> Export:

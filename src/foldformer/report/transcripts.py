@@ -28,6 +28,10 @@ class Writer(ABC):
     def segment(self, segment: Segment) -> str:
         """What is written of the next segment."""
 
+    def partial(self, segment: Segment) -> str:
+        """What is written of a segment that is not at its end yet."""
+        raise NotImplementedError(f"{type(self).__name__} writes whole segments")
+
     def end(self) -> str:
         """What stands after the last segment."""
         return ""
@@ -35,6 +39,8 @@ class Writer(ABC):
 
 class TextWriter(Writer):
     """A line for each segment in which there are words; an empty one if there are none at all.
+
+    Partial results stand on lines of their own, behind the seconds after which they were known.
 
     Args:
         name: stands before each line, and a tab.
@@ -57,13 +63,17 @@ class TextWriter(Writer):
         self._empty = self._empty and not lines
         return "".join(f"{self._name}{line}\n" for line in lines)
 
+    def partial(self, segment: Segment) -> str:
+        """See Writer."""
+        return f"{self._name}{segment.end:7.2f} s  {segment.transcripts[0].text}\n"
+
     def end(self) -> str:
         """See Writer."""
         return f"{self._name}\n" if self._empty else ""
 
 
 class JsonWriter(Writer):
-    """A JSON object a line for each segment.
+    """A JSON object a line for each segment; partial results have `partial` in place of `text`.
 
     Args:
         file: what the recording is called.
@@ -86,6 +96,12 @@ class JsonWriter(Writer):
         if self._alternatives:
             found["alternatives"] = [_plain(each, end) for each in segment.transcripts]
         return json.dumps(_told(found), ensure_ascii=self._ascii_only) + "\n"
+
+    def partial(self, segment: Segment) -> str:
+        """See Writer."""
+        text = segment.transcripts[0].text
+        found = {"file": self._file, "start": segment.start, "end": segment.end, "partial": text}
+        return json.dumps(found, ensure_ascii=self._ascii_only) + "\n"
 
 
 def _told(value: object) -> object:

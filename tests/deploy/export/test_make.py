@@ -61,7 +61,8 @@ def test_what_lies_in_the_folder(exported, model: Model, tokens: Tokens) -> None
     assert (folder / "provider.cfg").read_text() == "EnableCpuMemArena=0\nEnableMemPattern=0\n"
     assert yaml.safe_load((folder / "model.yaml").read_text())["languages"] == ["xx"]
     assert spec.checksums == {
-        "model.onnx": f"{zlib.crc32((folder / 'model.onnx').read_bytes()):08x}"
+        name: f"{zlib.crc32((folder / name).read_bytes()):08x}"
+        for name in ("model.onnx", "tokens.txt")
     }
     card = (folder / "README.md").read_text()
     assert f"{(folder / 'model.onnx').stat().st_size:,}" in card

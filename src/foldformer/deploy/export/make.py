@@ -31,8 +31,11 @@ from foldformer.deploy.folder import (
     CARD,
     DESCRIPTION,
     MODEL,
+    MODEL_CARD,
+    MODEL_TYPES,
     PROVIDER,
     SMALL_PROVIDER,
+    TOKENS,
     ExportSpec,
     Precision,
     ProductsSpec,
@@ -54,12 +57,6 @@ _PARTIAL = ".partial-"
 TOLERANCE = 1e-3
 """The largest difference to PyTorch, as a share of the largest output."""
 
-_MODEL_TYPES: dict[str, Any] = {
-    "offline-ctc": "zipformer_ctc",
-    "offline-transducer": "transducer",
-    "streaming-ctc": "zipformer2_ctc",
-    "streaming-transducer": "zipformer2",
-}
 
 _ONNXRUNTIME: dict[Precision, str] = {
     "fp32": "1.21",
@@ -88,6 +85,7 @@ def export(
     head: str | None = None,
     stream: StreamSpec | None = None,
     precision: Precision = "fp32",
+    card: str | None = None,
     progress: Callable[[str], None] = lambda what: None,
 ) -> ExportSpec:
     """Write an export into a folder that is empty or does not exist.
@@ -102,6 +100,7 @@ def export(
         head: the kind of head; the first unless given.
         stream: chunk and left context of a streaming export; None for an offline one.
         precision: how weights are stored.
+        card: that of the model, in Markdown, which goes along: licences bind what is made of it.
         progress: called with what is done next, in a few words.
 
     Raises:
@@ -140,18 +139,19 @@ def export(
             rounded = None
             if precision != "fp32":
                 rounded = max(_rounded(parts[path.name], path) for path in paths)
+            tokens.save(beside)
             kind: Any = f"{'offline' if stream is None else 'streaming'}-{head}"
             spec = ExportSpec(
                 kind=kind,
                 precision=precision,
-                model_type=_MODEL_TYPES[kind],
+                model_type=MODEL_TYPES[kind],
                 vocab_size=tokens.vocab_size,
                 stream=stream,
                 provider=_PROVIDER if products is None else _PROVIDER | _WIDENED_AT_ONCE,
                 onnxruntime=_ONNXRUNTIME[precision],
                 weight_bytes=weight_bytes,
                 products=products,
-                checksums={path.name: checksum(path) for path in paths},
+                checksums={path.name: checksum(path) for path in [*paths, beside / TOKENS]},
                 difference=float(f"{difference:.1e}"),
                 difference_fp32=None if rounded is None else float(f"{rounded:.1e}"),
                 source=SourceSpec(
@@ -163,7 +163,7 @@ def export(
                     foldformer=version("foldformer"),
                 ),
             )
-            _write_rest(beside, spec, tokens, config)
+            _write_rest(beside, spec, tokens, config, card)
         # Of an earlier call that was killed; one at work now is too late.
         remove_incomplete(folder)
     except BaseException:
@@ -286,9 +286,10 @@ def _difference(part: Part, file: Path | bytes) -> float:
         return part.difference(session(file))
 
 
-def _write_rest(folder: Path, spec: ExportSpec, tokens: Tokens, config: ModelConfig) -> None:
-    """Everything but the ONNX files."""
-    tokens.save(folder)
+def _write_rest(
+    folder: Path, spec: ExportSpec, tokens: Tokens, config: ModelConfig, card: str | None
+) -> None:
+    """Everything but the ONNX files and the tokens."""
     if spec.head == "transducer":
         write_vocabulary(folder, tokens)
     write_yaml(folder / DESCRIPTION, spec)
@@ -296,10 +297,10 @@ def _write_rest(folder: Path, spec: ExportSpec, tokens: Tokens, config: ModelCon
     _write_provider(folder / PROVIDER, spec.provider)
     if spec.provider != _PROVIDER:
         _write_provider(folder / SMALL_PROVIDER, _PROVIDER)
-    (folder / CARD).write_text(
-        export_card(spec, {file: (folder / file).stat().st_size for file in spec.files}, config),
-        encoding="utf-8",
-    )
+    if card is not None:
+        (folder / MODEL_CARD).write_text(card, encoding="utf-8")
+    sizes = {file: (folder / file).stat().st_size for file in spec.files}
+    (folder / CARD).write_text(export_card(spec, sizes, config, card is not None), encoding="utf-8")
 
 
 def _write_provider(path: Path, options: Mapping[str, str]) -> None:
