@@ -57,13 +57,6 @@ def test_a_training_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert data["parts"]["ctc head"]["parameters"] == 77 * 16 + 77
 
 
-def test_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "export.yaml").write_text("format: 1\n")
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump({"model": {**MODEL, "vocab_size": 77}}))
-    assert main(["describe", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["vocab_size"] == 77
-
-
 def test_a_number_that_is_assumed_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,7 +75,10 @@ def test_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("paper-k3-r17", "preset: unknown 'paper-k3-r17'; did you mean 'paper-k3-r16'?"),
+        (
+            "paper-k3-r17",
+            "paper-k3-r17: no such file or folder, and no preset; did you mean 'paper-k3-r16'?",
+        ),
         ("none.yaml", "none.yaml: no such file"),
         ("{folder}", "config.yaml: no such file"),
         ("{folder}/empty.yaml", "expected a mapping under `model`"),

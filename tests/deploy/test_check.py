@@ -1,5 +1,6 @@
 """Whatever is wrong with an export, one line says so before a runtime sees it."""
 
+import json
 import math
 import re
 import shutil
@@ -18,6 +19,7 @@ from foldformer.deploy.folder import ExportSpec, SourceSpec, StreamSpec
 from foldformer.deploy.hotwords import Hotwords
 from foldformer.deploy.runtime import Decoding, opening, try_apart
 from foldformer.errors import InputError, SpecError
+from foldformer.model import Model
 
 Export = Callable[..., Path]
 Damage = Callable[[Path], object]
@@ -177,6 +179,35 @@ def test_through_the_command(
     assert ran.stderr.startswith(f"foldformer: error: {folder}")
     assert message in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_described(
+    copy: Callable[..., Path], model: Model, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it is, and the model that it was made of; a damaged one is refused."""
+    folder = copy()
+    assert main(["describe", str(folder)]) == 0
+    size = (folder / "model.onnx").stat().st_size / 1e6
+    assert capfd.readouterr().out.splitlines()[1] == (
+        "export: streaming-ctc for sherpa-onnx, fp32, chunks of 160ms, remembering 400ms in fp32; "
+        f"ONNX files {size:.2f} MB"
+    )
+    assert main(["describe", str(folder), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["export"]["kind"] == "streaming-ctc"
+    assert found["total"]["parameters"] == sum(each.numel() for each in model.parameters())
+    flip_a_bit(folder / "model.onnx")
+    assert main(["describe", str(folder)]) == 2
+    assert "was changed after the export" in capfd.readouterr().err
+
+
+def test_an_export_is_no_model(exported: Export, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = exported("ctc", True)
+    assert main(["export", str(folder)]) == 2
+    assert capfd.readouterr().err == (
+        f"foldformer: error: {folder} is an export; export the model that it was made of once "
+        "more\n"
+    )
 
 
 def test_what_ends_the_runtime_ends_a_process_of_its_own(exported: Export) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,9 @@ def test_two_exports(exported: Exported, command: Command) -> None:
     ran = command("measure", folders[0], "--against", folders[1], *words)
     assert (ran.returncode, ran.stderr) == (0, "")
     found = json.loads(ran.stdout)
-    assert found["warnings"] == []
+    assert [each.split(", ")[1] for each in found["warnings"]] == [
+        "too few for p95 and p99; take more --seconds"
+    ] * 2
     assert found["settings"]["memory"] == "quick"
     for export, folder in zip(found["exports"], folders, strict=True):
         spec = read_export(folder)
@@ -60,6 +63,13 @@ def test_two_exports(exported: Exported, command: Command) -> None:
         assert ratios["load_ms"]["low"] == pytest.approx(np.quantile(pairs, 0.25))
 
 
+def test_calls_of_different_length(exported: Exported) -> None:
+    folders = exported("ctc", True), exported("ctc", False)
+    settings = Settings(runtimes=("onnxruntime",), runs=1, seconds=15)
+    (warning,) = (each for each in exports.measure(folders, settings).warnings if "differ" in each)
+    assert warning.startswith("calls differ: A hears 160ms a call, B whole recordings; compare")
+
+
 def test_whole_recordings_in_a_table(exported: Exported, command: Command, tmp_path: Path) -> None:
     samples = 0.1 * np.random.default_rng(0).standard_normal((3, 12000))
     paths = [tmp_path / f"{i}.flac" for i in range(3)]
@@ -73,6 +83,7 @@ def test_whole_recordings_in_a_table(exported: Exported, command: Command, tmp_p
     assert "memory: system.\n" in ran.stdout
     assert "ONNX Runtime: EnableCpuMemArena=0" in ran.stdout
     assert "B / A" not in ran.stdout
+    assert "calls differ" not in ran.stdout
     assert all(len(line) <= 80 for line in ran.stdout.splitlines()[1:])
 
 
@@ -84,8 +95,8 @@ def test_a_version_that_copies_shared_weights(
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"onnxruntime": "99.1"}))
     ran = command("measure", folder, "--runs", "1", "--seconds", "1", "--runtime", "onnxruntime")
     assert ran.returncode == 0, ran.stderr
-    (line,) = (each for each in ran.stdout.splitlines() if each.startswith("warning: "))
-    assert "copies a shared weight for each use; 99.1 and newer keep it once" in line
+    text = " ".join(ran.stdout.split())
+    assert "copies a shared weight for each use; 99.1 and newer keep it once" in text
 
 
 @pytest.mark.parametrize(
@@ -161,8 +172,13 @@ def test_what_is_not_installed(exported: Exported, monkeypatch: pytest.MonkeyPat
     settings = Settings(runs=1, seconds=1, memory="system")
     found = exports.measure([exported("ctc", True)], settings)
     assert list(found.exports[0].runs) == ["onnxruntime"]
-    assert found.warnings == ["sherpa-onnx: not measured, because it is not installed"]
+    assert found.warnings[0] == (
+        "sherpa-onnx: not measured, because it is not installed; it comes with: pip install "
+        "'foldformer[device]'"
+    )
     installed.clear()
+    with pytest.raises(MissingExtraError, match=r"onnxruntime is not installed.*\[export\]"):
+        exports.measure([exported("ctc", True)], replace(settings, runtimes=("onnxruntime",)))
     with pytest.raises(MissingExtraError, match=r"sherpa-onnx is not installed.*\[device\]"):
         exports.measure([exported("ctc", True)], settings)
 

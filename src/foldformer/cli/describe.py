@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foldformer.deploy.folder import ExportSpec
     from foldformer.model import ModelSpec
 
 _VOCAB_SIZE = 500
@@ -32,17 +33,50 @@ def run(args: argparse.Namespace) -> int:
     """Print the description."""
     from foldformer.measure.describe import describe
     from foldformer.report.size_table import size_table
+    from foldformer.spec import to_dict
 
+    export = _export(args.model)
     spec, assumed = _read(args.model)
     description = describe(spec)
     if args.json:
-        print(json.dumps({"model": args.model, "assumed": assumed} | asdict(description), indent=2))
+        found = {"model": args.model, "assumed": assumed} | asdict(description)
+        if export is not None:
+            found["export"] = to_dict(export)
+        print(json.dumps(found, indent=2))
         return 0
     print(args.model)
+    if export is not None:
+        print(f"export: {_what(export, Path(args.model))}")
+        print("below: the model that it was made of, all heads")
     for key, value in assumed.items():
         print(f"assumed: {key} = {value}, which the configuration does not say")
     print(f"\n{size_table(description)}")
     return 0
+
+
+def _export(name: str) -> "ExportSpec | None":
+    """What an export is, if it is one, after a look into its files."""
+    from foldformer.deploy.folder import DESCRIPTION
+
+    if not (Path(name) / DESCRIPTION).is_file():
+        return None
+    from foldformer.deploy.check import check_export
+
+    return check_export(name)[0]
+
+
+def _what(export: "ExportSpec", folder: Path) -> str:
+    """Kind, precision, how it hears, bytes."""
+    from foldformer.data.durations import shown
+
+    said = [f"{export.kind} for {export.runtime}", export.precision]
+    if export.stream is not None:
+        said.append(
+            f"chunks of {shown(export.stream.chunk)}, remembering "
+            f"{shown(export.stream.left_context)} in {export.stream.states}"
+        )
+    size = sum((folder / file).stat().st_size for file in export.files)
+    return f"{', '.join(said)}; ONNX files {size / 1e6:.2f} MB"
 
 
 def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
@@ -52,11 +86,13 @@ def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
     from foldformer.errors import SpecError
     from foldformer.model import ModelSpec
     from foldformer.presets import PRESETS, preset
-    from foldformer.spec import from_dict, read_yaml
+    from foldformer.spec import from_dict, nearest, read_yaml
 
     path = Path(name)
-    if name in PRESETS or not (path.exists() or path.suffix or len(path.parts) > 1):
+    if name in PRESETS:
         return preset(name), {}
+    if not (path.exists() or path.suffix or len(path.parts) > 1):
+        raise SpecError(f"{name}: no such file or folder, and no preset{nearest(name, PRESETS)}")
     if path.is_dir():  # of a model, or an export
         path /= MODEL if (path / DESCRIPTION).exists() else CONFIG
     data = read_yaml(path)

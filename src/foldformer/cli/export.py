@@ -130,6 +130,7 @@ def _card(args: argparse.Namespace) -> str | None:
 def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]:
     """The model, its tokens, and what it was made for."""
     from foldformer.decode.recognizer import Recognizer
+    from foldformer.deploy.folder import is_export
     from foldformer.errors import SpecError
     from foldformer.presets import PRESETS
 
@@ -141,6 +142,10 @@ def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]
         raise SpecError(
             f"{args.model} is a preset, which has no weights: --random-weights exports it for "
             "measuring"
+        )
+    if is_export(args.model):
+        raise SpecError(
+            f"{args.model} is an export; export the model that it was made of once more"
         )
     recognizer = Recognizer.load(args.model, args.head)
     return recognizer.model, recognizer.tokens, recognizer.config

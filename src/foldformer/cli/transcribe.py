@@ -194,7 +194,10 @@ def _elsewhere(output: Path | None) -> bool:
 
 @contextmanager
 def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Writer", Write]]:
-    """What writes the recording's transcript, and where to: whole or not at all in a folder."""
+    """What writes the recording's transcript, and where to.
+
+    In a folder, that of a recording is whole or not there, and that of the microphone grows.
+    """
     if args.output is None:
         alone = args.microphone or args.recordings == [recording.name]
         name = "" if alone else recording.name
@@ -209,6 +212,11 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
             f"{recording.name}: its transcript would be written over it; take another folder "
             "for --output"
         )
+    if recording is _MICROPHONE:  # what was said stays, however the listening ends
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8", buffering=1) as file:
+            yield writer, file.write
+        return
     with (
         complete_files(path.parent) as beside,
         # The name of the recording stands in it, which need not be Unicode.

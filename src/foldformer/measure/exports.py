@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from foldformer.data.durations import ENCODER_FRAME_MS, shown
 from foldformer.deploy.check import check_export, read_provider
 from foldformer.deploy.folder import ExportSpec
 from foldformer.deploy.onnx_file import read_onnx
@@ -25,6 +26,12 @@ _EXTRAS = {"sherpa-onnx": "device", "onnxruntime": "export"}
 
 _ENDPOINT = 1.2
 """Seconds of silence that end a segment in sherpa-onnx, where streams are reset then."""
+
+_FEWEST = 3
+"""Calls of a process that times can be told of."""
+
+_ENOUGH = 20
+"""Calls that a percentile of 95 is more than the slowest of."""
 
 _WIDENED_AT_ONCE = "SessionConfig.session.disable_quant_qdq"
 """Without this option, which `small` leaves out, ONNX Runtime takes int8 to fp32 in each call."""
@@ -51,11 +58,16 @@ def measure(
     exports = [_described(*each, settings) for each in zip(folders, specs, strict=True)]
     with tempfile.TemporaryDirectory() as beside:
         listening = prepare(Path(beside), settings.audio, settings.seconds)
-        longest = max(spec.stream.chunk if spec.stream else 1 for spec in specs)
-        if listening.seconds < 0.04 * longest:
+        longest = max(map(_call_seconds, specs))
+        if listening.seconds < longest:
             raise InputError(
                 f"audio: lasts {listening.seconds:.2f} s; expected a chunk at least, "
-                f"{0.04 * longest:.2f} s"
+                f"{longest:.2f} s"
+            )
+        if settings.seconds < _FEWEST * longest:
+            raise InputError(
+                f"seconds: {settings.seconds:g} s are fewer than {_FEWEST} chunks of "
+                f"{longest:g} s; take more"
             )
         for number, runtime, export in _turns(settings.runs, runtimes, exports):
             progress(f"run {number + 1} of {settings.runs}: {runtime}, {export.folder}")
@@ -64,6 +76,8 @@ def measure(
             export.runs.setdefault(runtime, []).append(run)
     for runtime in runtimes:
         warnings += _of_version(runtime, exports)
+        warnings += _of_few_calls(runtime, exports)
+    warnings += _of_different_calls(specs)
     return Comparison(exports, settings, listening.seconds, warnings)
 
 
@@ -152,9 +166,36 @@ def _run(task: Task, path: Path, settings: Settings, folder: Path) -> Run:
     told: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     for name in ("baseline", "loaded", "steady"):
         told[name] = told[name] and Held(**told[name])
-    if len(told["latencies_ms"]) < 2:
-        raise InputError(f"seconds: {settings.seconds:g} s are fewer than three calls; take more")
+    if len(told["latencies_ms"]) < _FEWEST - 1:  # the first is left out
+        raise InputError(
+            f"seconds: {settings.seconds:g} s are fewer than {_FEWEST} calls; take more"
+        )
     return Run(**told)
+
+
+def _call_seconds(spec: ExportSpec) -> float:
+    """Of audio that a call of a stream hears; that of a recording is as long as this is."""
+    return ENCODER_FRAME_MS * (spec.stream.chunk if spec.stream else 1) / 1000
+
+
+def _of_few_calls(runtime: str, exports: Sequence[Export]) -> list[str]:
+    """A warning where percentiles say little."""
+    calls = min(len(run.latencies_ms) for each in exports for run in each.runs[runtime])
+    if calls >= _ENOUGH:
+        return []
+    return [f"{runtime}: {calls} calls in a process, too few for p95 and p99; take more --seconds"]
+
+
+def _of_different_calls(specs: Sequence[ExportSpec]) -> list[str]:
+    """A warning where a call of one export hears another length than one of the other."""
+    heard = [None if spec.stream is None else spec.stream.chunk for spec in specs]
+    if len(set(heard)) == 1:
+        return []
+    said = ["whole recordings" if chunk is None else f"{shown(chunk)} a call" for chunk in heard]
+    return [
+        f"calls differ: A hears {said[0]}, B {said[1]}; compare the last row, the time for the "
+        "length of the audio, and not that of calls"
+    ]
 
 
 def _of_version(runtime: str, exports: Sequence[Export]) -> list[str]:

@@ -1,5 +1,6 @@
 """What was measured of exports as text, 80 columns wide."""
 
+import textwrap
 from collections.abc import Sequence
 
 from foldformer.data.durations import shown
@@ -45,7 +46,8 @@ def export_table(comparison: Comparison) -> str:
                 numbers = [f"{each[key].median / unit:.{digits}f}" for each in figures]
                 lines.append(_row(title, numbers, _ratio(ratios.get(key))))
     lines += ["", *_closing(comparison)]
-    lines += [f"warning: {each}" for each in comparison.warnings]
+    for each in comparison.warnings:
+        lines += textwrap.wrap(f"warning: {each}", 79, subsequent_indent="  ")
     return "\n".join(lines)
 
 
@@ -58,7 +60,7 @@ def _aims(exports: Sequence[Export], figures: Sequence[dict[str, Spread]]) -> li
             return []
         said = "met" if found["growth"].median <= most else "MISSED"
         cells.append(f"{most / _MB:.1f} {said}")
-    return [_row("  at most, as aimed at", cells)]
+    return [_row("  aimed at, at most", cells)]
 
 
 def _named(exports: Sequence[Export]) -> list[tuple[str, Export]]:
