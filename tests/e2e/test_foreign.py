@@ -19,6 +19,8 @@ from torch import Tensor
 from transformers import (
     BertConfig,
     BertModel,
+    JambaConfig,
+    JambaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -129,7 +131,7 @@ def test_what_is_learnt_is_kept_and_gone_on_with(
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == first
     code, _, err = call(*command, "--rank", 2, "--output", tmp_path / "a")
     assert code == 2
-    assert "learning was begun there with another model, plan or data" in err
+    assert "holds a model that was made in another way: plan differs" in err
     for again in (("--uses", 2, "--rank", 1), ("--uses", 4)):
         code, out, err = call("compress", bert, *again, "--output", tmp_path / "a")
         assert (code, out) == (2, "")
@@ -343,6 +345,59 @@ def test_a_fold_never_replaces_another_model(bert: Path, call: Call, tmp_path: P
         assert message in err
     after = {path: path.read_bytes() for path in (*original.iterdir(), *other.iterdir())}
     assert after == before
+
+
+def test_a_fold_never_replaces_another_fold(bert: Path, call: Call, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bert, other)
+    change(other, lambda w: w[KEY].add_(1))
+    output = tmp_path / "folded"
+    assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", output)[0] == 0
+    assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", output)[0] == 0
+    before = {path: path.read_bytes() for path in output.iterdir()}
+    for options, message in (
+        ((other, "--uses", 2, "--rank", 1), "made in another way: model, weights differ"),
+        ((bert, "--uses", 4), "made in another way: plan differs"),
+    ):
+        code, out, err = call("compress", *options, "--output", output)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert message in err
+    assert {path: path.read_bytes() for path in output.iterdir()} == before
+    elsewhere = bert / ".." / bert.name
+    assert call("compress", elsewhere, "--uses", 2, "--rank", 1, "--output", output)[0] == 0
+
+
+def test_a_fold_never_replaces_files_of_others(bert: Path, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("mine")
+    code, out, err = call("compress", bert, "--uses", 2, "--output", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / 'tokenizer.json'}: would be replaced, and was not made by" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
+    assert (tmp_path / "tokenizer.json").read_text() == "mine"
+
+
+def test_a_plan_names_lists_that_are_not_found(text: Path, call: Call, tmp_path: Path) -> None:
+    """Layers of two kinds, of which the attention's maps and the feed-forward's are folded."""
+    config = JambaConfig(
+        **SMALL, num_key_value_heads=2, num_hidden_layers=4, attn_layer_period=2,
+        attn_layer_offset=1, num_experts=1, num_experts_per_tok=1, use_mamba_kernels=False,
+        mamba_d_state=4, mamba_dt_rank=4,
+    )  # fmt: skip
+    jamba = write(tmp_path / "jamba", JambaForCausalLM(config))
+    plan = tmp_path / "plan.yaml"
+    budget = f"{0.8 * stored(jamba) / 1000}kB"
+    options = ("--weights", budget, "--calibration", text)
+    code, _, err = call("plan", jamba, *options, "-o", plan)
+    assert code == 2
+    assert "no list of repeated layers with linear maps in common; name one of its lists" in err
+    code, _, err = call("plan", jamba, *options, "--layers", "model.layers", "-o", plan)
+    assert (code, err) == (0, "")
+    output = tmp_path / "folded"
+    code, _, err = call(
+        "compress", jamba, "--plan", plan, "--calibration", text, "--output", output
+    )
+    assert (code, err) == (0, "")
+    assert stored(output) <= 0.8 * stored(jamba)
 
 
 def test_a_model_without_repeated_layers(call: Call, tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def lists_in(args: argparse.Namespace, model: "nn.Module") -> list[str]:
 
 
 def batches_for(
-    args: argparse.Namespace, model: "nn.Module", paths: Sequence[str]
+    args: argparse.Namespace, model: "nn.Module", lists: Sequence[str], paths: Sequence[str]
 ) -> list[dict[str, "Tensor"]]:
-    """Enough of the files to calibrate with."""
+    """Enough of the files to calibrate these lists of layers with."""
     from foldformer.compress.foreign.originals import batches_of, widest
 
-    return batches_of(args.model, model, paths, least=widest(model, lists_in(args, model)))
+    return batches_of(args.model, model, paths, least=widest(model, lists))

@@ -38,7 +38,7 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
                 f"--report: draws one list of layers, and the model has {', '.join(lists)}; name "
                 "one with --layers"
             )
-        batches = batches_for(args, model, args.calibration) if args.calibration else None
+        batches = batches_for(args, model, lists, args.calibration) if args.calibration else None
         seen, made, tried = _made(args, model, lists, batches, budget)
         file = planning.plan_file(model, made, seen.stacks, batches is not None)
         if output is not None:
