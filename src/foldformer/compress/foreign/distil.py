@@ -240,7 +240,7 @@ def _digest(batches: Iterable[Mapping[str, Any]]) -> str:
         for key, value in batch.items():
             if isinstance(value, Tensor):
                 found.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-                found.update(value.detach().cpu().contiguous().numpy())
+                found.update(value.detach().cpu().contiguous().numpy().data)
     return found.hexdigest()
 
 
