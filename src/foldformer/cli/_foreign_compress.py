@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import bar
-from foldformer.cli._foreign import batches_for, lists_in
+from foldformer.cli._foreign import batches_for, kept_lines, lists_in
 from foldformer.cli._plan_arguments import warn_if_no_smaller
 from foldformer.errors import SpecError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def run_compress(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.compress import foreign
+    from foldformer.compress.foreign.distil import check_learnable
     from foldformer.compress.foreign.files import numbers_of
     from foldformer.compress.foreign.folder import write_fold, write_record
     from foldformer.compress.foreign.originals import batches_of, load_original
@@ -32,12 +33,15 @@ def run_compress(args: argparse.Namespace) -> int:
     heard = args.calibration or args.data
     batches = batches_for(args, original, list(plan.stacks), heard) if heard else None
     learnt = batches_of(args.model, original, args.data) if args.data else []
+    if learnt:
+        check_learnable(original, learnt[0])
     model = _folded(original, plan, batches, args)
     before, after = (
         sum(each.numel() * each.element_size() for each in numbers_of(one).values())
         for one in (original, model)
     )
-    print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB", flush=True)
+    print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
+    print("\n".join(kept_lines(original, list(plan.stacks))), flush=True)
     warn_if_no_smaller(before, after)
     if learnt:
         write_record(args.output, origin)

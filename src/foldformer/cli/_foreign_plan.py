@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import bar
-from foldformer.cli._foreign import batches_for, lists_in
+from foldformer.cli._foreign import batches_for, kept_lines, lists_in
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
     for line in _counted(seen.stacks):
         print(line)
     print(plan_table(made, args.precision, args.calibration is not None))
+    print("\n".join(["", *kept_lines(model, lists)]))
     if tried:
         shown = ", ".join(f"{name} {100 * error:.3g} %" for name, error in tried.items())
         print(textwrap.fill(f"lost when tried: {shown}; the least is taken", 80))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import tell
+from foldformer.cli._foreign import refuse_foreign
 
 if TYPE_CHECKING:
     from foldformer.checkpoint import ModelConfig
@@ -127,6 +128,7 @@ def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]
             f"{args.model} is a preset, which has no weights: --random-weights exports it for "
             "measuring"
         )
+    refuse_foreign(Path(args.model))
     recognizer = Recognizer.load(args.model, args.head)
     return recognizer.model, recognizer.tokens, recognizer.config
 
