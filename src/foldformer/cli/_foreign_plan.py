@@ -53,10 +53,10 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
     for line in _counted(seen.stacks):
         print(line)
     print(plan_table(made, args.precision, args.calibration is not None))
-    print("\n".join(["", *kept_lines(model, lists)]))
     if tried:
         shown = ", ".join(f"{name} {100 * error:.3g} %" for name, error in tried.items())
         print(textwrap.fill(f"lost when tried: {shown}; the least is taken", 80))
+    print("\n".join(["", *kept_lines(model, lists)]))
 
 
 def _made(
