@@ -44,6 +44,7 @@ from foldformer.compress.foreign import (
     find_stacks,
     fold,
     inputs,
+    originals,
     planning,
 )
 from foldformer.compress.foreign.seen import look
@@ -194,9 +195,7 @@ def recover(
             spent[0] = time.process_time() - 60 * minutes  # judging does not count
 
     with tempfile.TemporaryDirectory() as folder:
-        spec = DistilSpec(
-            steps=steps, warmup=max(1, steps // 10), learning_rate=2e-4, save_every=steps
-        )
+        spec = DistilSpec(steps=steps, save_every=steps)
         distil(student, model, lists, learnt, spec, folder, progress=progress)
 
 
@@ -241,7 +240,7 @@ def sentences(args: argparse.Namespace) -> None:
         compare(model, *batches, judge, args.keep, args.groups)
     if args.recover:
         texts = sorted(texts_of(args.learn or args.calibration), key=len)
-        every = list(inputs.encoded(texts, tokenizer, batch=32))
+        every = list(inputs.encoded(texts, tokenizer, batch=originals.LINES))
         recover(model, batches[0], every, judge, args.keep, args.recover)
 
 

@@ -120,6 +120,22 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_weights(
     assert code == 2
     assert f"{whole}: holds a model that was made in another way: plan differs" in err
 
+    elsewhere = model / ".." / model.name
+    code, out, err = call("compress", elsewhere, *command[2:], "--output", whole)
+    assert code == 0, err  # the same original, spelled otherwise
+    assert f"folded before: {whole / 'training' / 'fold'}\n" in out
+
+    for forget in (lambda: None, lambda: shutil.rmtree(whole / "training")):
+        forget()
+        alone = ("compress", model, "--plan", plan, "--calibration", data[1], "--output", whole)
+        code, out, err = call(*alone)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"foldformer: error: {whole}: holds a model that has learnt, which a fold alone would "
+            "replace; give its --data again, or choose another --output\n"
+        )
+        assert files(whole) == files(killed)
+
 
 def test_a_model_that_knows_nothing_of_its_training(
     model: Path, tmp_path: Path, data: tuple[object, ...], call: Call

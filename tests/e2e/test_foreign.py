@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import (
     BertConfig,
+    BertForQuestionAnswering,
     BertModel,
+    JambaConfig,
+    JambaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -129,7 +137,7 @@ def test_what_is_learnt_is_kept_and_gone_on_with(
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == first
     code, _, err = call(*command, "--rank", 2, "--output", tmp_path / "a")
     assert code == 2
-    assert "learning was begun there with another model, plan or data" in err
+    assert "holds a model that was made in another way: plan differs" in err
     for again in (("--uses", 2, "--rank", 1), ("--uses", 4)):
         code, out, err = call("compress", bert, *again, "--output", tmp_path / "a")
         assert (code, out) == (2, "")
@@ -197,6 +205,10 @@ def test_whisper_in_one_budget(whisper: Path, manifest: Path, call: Call, tmp_pa
     options = ("--plan", plan, "--data", manifest, "--steps", 1, "--output", folded)
     code, _, err = call("compress", whisper, *options)
     assert (code, err) == (0, "")
+    one = ("--uses", 2, "--layers", "model.encoder.layers", "--output", tmp_path / "encoder")
+    code, out, err = call("compress", whisper, *one)
+    assert code == 0, err
+    assert "stays as it is: model.decoder.layers: it is not among those that are" in out
     model = load(folded)
     assert model.proj_out.weight is model.model.decoder.embed_tokens.weight
     assert stored(folded) <= stored(whisper) - 20_000
@@ -343,6 +355,158 @@ def test_a_fold_never_replaces_another_model(bert: Path, call: Call, tmp_path: P
         assert message in err
     after = {path: path.read_bytes() for path in (*original.iterdir(), *other.iterdir())}
     assert after == before
+
+
+def test_a_fold_never_replaces_another_fold(bert: Path, call: Call, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bert, other)
+    change(other, lambda w: w[KEY].add_(1))
+    output = tmp_path / "folded"
+    assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", output)[0] == 0
+    assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", output)[0] == 0
+    before = {path: path.read_bytes() for path in output.iterdir()}
+    for options, message in (
+        ((other, "--uses", 2, "--rank", 1), "made in another way: model, weights differ"),
+        ((bert, "--uses", 4), "made in another way: plan differs"),
+    ):
+        code, out, err = call("compress", *options, "--output", output)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert message in err
+    assert {path: path.read_bytes() for path in output.iterdir()} == before
+    elsewhere = bert / ".." / bert.name
+    assert call("compress", elsewhere, "--uses", 2, "--rank", 1, "--output", output)[0] == 0
+
+
+def test_a_fold_never_replaces_files_of_others(bert: Path, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("mine")
+    code, out, err = call("compress", bert, "--uses", 2, "--output", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / 'tokenizer.json'}: would be replaced, and was not made by" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
+    assert (tmp_path / "tokenizer.json").read_text() == "mine"
+
+
+def test_a_plan_names_lists_that_are_not_found(text: Path, call: Call, tmp_path: Path) -> None:
+    """Layers of two kinds, of which the attention's maps and the feed-forward's are folded."""
+    config = JambaConfig(
+        **SMALL, num_key_value_heads=2, num_hidden_layers=4, attn_layer_period=2,
+        attn_layer_offset=1, num_experts=1, num_experts_per_tok=1, mamba_d_state=4, mamba_dt_rank=4,
+    )  # fmt: skip
+    jamba = write(tmp_path / "jamba", JambaForCausalLM(config))
+    plan = tmp_path / "plan.yaml"
+    budget = f"{0.8 * stored(jamba) / 1000}kB"
+    options = ("--weights", budget, "--calibration", text)
+    code, _, err = call("plan", jamba, *options, "-o", plan)
+    assert code == 2
+    assert "no list of repeated layers with linear maps in common; name one of its lists" in err
+    code, planned, err = call("plan", jamba, *options, "--layers", "model.layers", "-o", plan)
+    assert (code, err) == (0, "")
+    output = tmp_path / "folded"
+    code, out, err = call(
+        "compress", jamba, "--plan", plan, "--calibration", text, "--output", output
+    )
+    assert (code, err) == (0, "")
+    assert stored(output) <= 0.8 * stored(jamba)
+    for said in (planned, out):
+        assert "stays as it is: all outside of model.layers; norms and biases\n" in said
+        words = " ".join(said.split())
+        assert (
+            "stays as it is: in model.layers, mamba.in_proj, mamba.x_proj, mamba.dt_proj and "
+            "5 more: only 2 of 4 layers have it"
+        ) in words
+        assert "mamba.conv1d: Conv1d is no linear map" in words
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            T5ForConditionalGeneration(
+                T5Config(vocab_size=32, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2)
+            ),
+            "T5ForConditionalGeneration cannot be called with lines of text alone (",
+        ),
+        (
+            BertForQuestionAnswering(BertConfig(**SMALL, num_hidden_layers=2)),
+            "BertForQuestionAnswering: gives neither logits nor last_hidden_state to learn from",
+        ),
+    ],
+)
+def test_models_that_cannot_learn_from_text(
+    model: Any, message: str, text: Path, call: Call, tmp_path: Path
+) -> None:
+    """Nothing is written."""
+    folder, output = write(tmp_path / "model", model), tmp_path / "folded"
+    options = ("--uses", 2, "--rank", 1, "--data", text, "--steps", 1, "--output", output)
+    code, out, err = call("compress", folder, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert not output.exists()
+
+
+def test_text_is_cut_and_padded_as_the_model_needs_it(
+    bert: Path, call: Call, tmp_path: Path
+) -> None:
+    """A tokenizer that knows neither a length nor a token to pad with; 16 positions."""
+    folder = tmp_path / "bare"
+    shutil.copytree(bert, folder)
+    words = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, "[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").save_pretrained(folder)
+    text = tmp_path / "long.txt"
+    text.write_text("a b c d\n" + f"{' '.join(WORDS[3:])}\n" * 20)
+    options = ("--uses", 2, "--rank", 1, "--calibration", text, "--output", tmp_path / "folded")
+    code, _, err = call("compress", folder, *options)
+    assert (code, err) == (0, "")
+
+
+def test_other_verbs_say_what_such_a_folder_is(bert: Path, call: Call, tmp_path: Path) -> None:
+    folded = tmp_path / "folded"
+    assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", folded)[0] == 0
+    for verb, *others in (
+        ("describe",), ("measure",), ("export",), ("evaluate", "x.jsonl"), ("transcribe", "x.wav"),
+    ):  # fmt: skip
+        for folder, message in (
+            (bert, f"{bert}: is a model of transformers; foldformer plan and compress take"),
+            (folded, f"foldformer.compress.foreign.load({str(folded)!r}) gives it, and for"),
+        ):
+            code, out, err = call(verb, folder, *others)
+            assert (code, out, err.count("\n")) == (2, "", 1), err
+            assert message in err
+
+
+def test_a_killed_fold_goes_on_to_the_same_weights(
+    bert: Path, text: Path, call: Call, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    command = ("compress", bert, "--uses", 2, "--rank", 1, "--data", text, "--steps", 220)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert call(*command, "--output", whole)[0] == 0
+    process = start(*command, "--output", killed, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (killed / "training" / "recovery.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "model.safetensors").exists()
+    code, out, err = call(*command, "--output", killed)
+    assert (code, err) == (0, "")
+    assert "learnt: loss" in out
+    weights = [(each / "model.safetensors").read_bytes() for each in (whole, killed)]
+    assert weights[0] == weights[1]
+
+
+def test_the_file_is_as_large_as_planned(call: Call, tmp_path: Path) -> None:
+    """Within 2 %, the file's header among them."""
+    sizes = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=500, num_hidden_layers=4, max_position_embeddings=64, **sizes)
+    model, plan = write(tmp_path / "bert", BertModel(config)), tmp_path / "plan.yaml"
+    code, _, err = call("plan", model, "--weights", "1.2MB", "--most-uses", 2, "-o", plan)
+    assert (code, err) == (0, "")
+    assert call("compress", model, "--plan", plan, "--output", tmp_path / "small")[0] == 0
+    planned = yaml.safe_load(plan.read_text())["made"]["bytes"]
+    assert 1_000_000 < planned <= 1_200_000
+    size = (tmp_path / "small" / "model.safetensors").stat().st_size
+    assert planned <= size <= 1.02 * planned
 
 
 def test_a_model_without_repeated_layers(call: Call, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from foldformer.checkpoint import ModelConfig, load_model, save_model
+from foldformer.compress import calibration
 from foldformer.compress.fold import fold
 from foldformer.compress.planning.file import PlanFile, read_plan
 from foldformer.data.tokens import Tokens
@@ -61,6 +62,52 @@ def one_line(result: tuple[int, str, str], *parts: str) -> None:
     assert err.startswith("foldformer: error: ")
     for part in parts:
         assert part in err
+
+
+def test_a_model_that_shares_already_may_be_smaller_than_its_plan(
+    dense: Path, call: Call, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = random_model(uses=2, linear={"kind": "residual", "rank": 2})
+    shared = write(tmp_path / "shared", model)
+    itself = sum(4 * tensor.numel() for tensor in model.state_dict().values())
+    for folder, budget, said in (
+        (shared, 1.2 * itself, True),
+        (shared, 0.6 * itself, False),
+        (dense, 10 * itself, False),  # all is kept, and takes as much as the model
+    ):
+        caplog.clear()
+        code, _, err = call("plan", folder, "--weights", f"{budget / 1000}kB", "--most-uses", 2)
+        assert code == 0, err
+        found = f"and the model as it is {itself / 1e6:.3f} MB, without an error" in caplog.text
+        assert found == said, caplog.text
+
+
+def test_a_model_is_heard_as_it_streams(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `compress` hears it."""
+    model = random_model()
+    folder = tmp_path / "streams"
+    folder.mkdir()
+    save_model(folder, model, ModelConfig(model=model.spec, chunks=(8, 16)))
+
+    def heard(model: Model, manifests: object, *, chunks: object, progress: object) -> None:
+        raise InputError(f"heard in chunks of {chunks}")
+
+    monkeypatch.setattr(calibration, "calibrate", heard)
+    result = call("plan", folder, "--weights", "500kB", "--calibration", "a.jsonl")
+    one_line(result, "heard in chunks of (8, 16)")
+
+
+def test_the_smallest_plan_that_is_printed_is_possible(dense: Path, call: Call) -> None:
+    smallest = json.loads(call("plan", dense, "--weights", "10MB", "--json")[1])["smallest"]
+    code, out, err = call("plan", dense, "--weights", "10MB")
+    assert (code, err) == (0, "")
+    said = re.search(r"smallest possible +([\d.]+) MB", out)
+    assert said is not None
+    assert smallest <= round(1e6 * float(said[1])) < smallest + 1000
+    code, _, err = call("plan", dense, "--weights", f"{said[1]}MB")
+    assert (code, err) == (0, "")
 
 
 def test_a_plan_is_printed_and_written(dense: Path, call: Call, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What the verbs `plan` and `compress` ask of a model of `transformers` alike."""
 
 import argparse
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldformer.errors import InputError, SpecError
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 EXTRA = "transformers"
+
+_SHOWN = 3
+"""Names of maps that one reason is given for; the others are counted."""
 
 
 def add_layers_argument(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,27 @@ def is_foreign(args: argparse.Namespace) -> bool:
     return False
 
 
+def refuse_foreign(model: Path) -> None:
+    """Say of a folder with a model of `transformers` what it is, where only our own will do.
+
+    Raises:
+        InputError: it is one.
+    """
+    if not (model / "config.json").is_file():
+        return
+    if not (model / "foldformer.yaml").is_file():
+        raise InputError(
+            f"{model}: is a model of transformers; foldformer plan and compress take such models, "
+            "and this command foldformer's own"
+        )
+    raise InputError(
+        f"{model}: is a model of transformers that foldformer compress has folded; in Python, "
+        f"foldformer.compress.foreign.load({str(model)!r}) gives it, and for a Whisper "
+        "foldformer.deploy.export.whisper.export_whisper exports it; this command takes "
+        "foldformer's own models"
+    )
+
+
 def lists_in(args: argparse.Namespace, model: "nn.Module") -> list[str]:
     """The lists of layers that are named, or found; an error says of which model."""
     from foldformer.compress.foreign.originals import lists_of
@@ -44,10 +70,26 @@ def lists_in(args: argparse.Namespace, model: "nn.Module") -> list[str]:
         raise InputError(f"{args.model}: {error}") from None
 
 
+def kept_lines(model: "nn.Module", lists: Sequence[str]) -> list[str]:
+    """What of a model stays as it is, and why, 80 columns wide."""
+    from foldformer.compress.foreign.stacks import find_stack, left_out
+
+    said = [f"all outside of {', '.join(lists)}; norms and biases"]
+    said += [f"{name}: {why}" for name, why in left_out(model, lists).items()]
+    for name in lists:
+        reasons: dict[str, list[str]] = {}
+        for part, why in find_stack(model, name).kept.items():
+            reasons.setdefault(why, []).append(part)
+        for why, parts in reasons.items():
+            more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+            said.append(f"in {name}, {', '.join(parts[:_SHOWN])}{more}: {why}")
+    return [textwrap.fill(f"stays as it is: {each}", 80, subsequent_indent="  ") for each in said]
+
+
 def batches_for(
-    args: argparse.Namespace, model: "nn.Module", paths: Sequence[str]
+    args: argparse.Namespace, model: "nn.Module", lists: Sequence[str], paths: Sequence[str]
 ) -> list[dict[str, "Tensor"]]:
-    """Enough of the files to calibrate with."""
+    """Enough of the files to calibrate these lists of layers with."""
     from foldformer.compress.foreign.originals import batches_of, widest
 
-    return batches_of(args.model, model, paths, least=widest(model, lists_in(args, model)))
+    return batches_of(args.model, model, paths, least=widest(model, lists))

@@ -1,50 +1,54 @@
 """The verb `compress` for models of `transformers`."""
 
 import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import bar
-from foldformer.cli._foreign import batches_for, lists_in
+from foldformer.cli._foreign import batches_for, kept_lines, lists_in
 from foldformer.cli._plan_arguments import warn_if_no_smaller
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
+    from foldformer.compress.foreign.folder import ForeignOrigin
     from foldformer.compress.foreign.plan import ForeignPlan
-
-_ORIGIN = "origin.json"
-"""In the folder `training`: what the model that learns there was made of."""
 
 
 def run_compress(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.compress import foreign
+    from foldformer.compress.foreign.distil import check_learnable
     from foldformer.compress.foreign.files import numbers_of
+    from foldformer.compress.foreign.folder import write_fold, write_record
     from foldformer.compress.foreign.originals import batches_of, load_original
 
     _check(args)
     original = load_original(args.model)
-    lists = lists_in(args, original)
-    plan = _plan(args, original, lists)
+    plan = _plan(args, original)
+    origin = _origin(args, original, plan)
     heard = args.calibration or args.data
-    batches = batches_for(args, original, heard) if heard else None
+    batches = batches_for(args, original, list(plan.stacks), heard) if heard else None
     learnt = batches_of(args.model, original, args.data) if args.data else []
+    if learnt:
+        check_learnable(original, learnt[0])
     model = _folded(original, plan, batches, args)
     before, after = (
         sum(each.numel() * each.element_size() for each in numbers_of(one).values())
         for one in (original, model)
     )
-    print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB", flush=True)
+    print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
+    print("\n".join(kept_lines(original, list(plan.stacks))), flush=True)
     warn_if_no_smaller(before, after)
     if learnt:
+        write_record(args.output, origin)
         _recover(args, model, original, plan, learnt)
-    foreign.save(args.output, model, plan, source=args.model)
+        foreign.save(args.output, model, plan, source=args.model)
+    else:
+        write_fold(args.output, model, origin)
     print(f"model: {args.output}")
     if not learnt:
         print(
@@ -56,23 +60,9 @@ def run_compress(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse what is for our own models, or would replace another, before anything is loaded."""
-    from foldformer.compress.foreign.files import CONFIG, PLAN, WEIGHTS
-
+    """Refuse what is for our own models, or cannot be, before anything is loaded."""
     if args.output.resolve() == args.model.resolve():
         raise SpecError(f"--output: {args.output} is the model to be folded; name another folder")
-    if not (args.output / PLAN).exists():
-        for name in (CONFIG, WEIGHTS):
-            if (args.output / name).exists():
-                raise InputError(
-                    f"{args.output}: holds another model, which was not made by this command; "
-                    "choose another --output"
-                )
-    if not args.data and (args.output / "training" / _ORIGIN).exists():
-        raise InputError(
-            f"{args.output}: holds a model that has learnt, which a fold alone would replace; give "
-            "its --data again, or choose another --output"
-        )
     others = {
         "--valid": args.valid,
         "--config": args.config,
@@ -94,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
         raise SpecError(f"--steps: expected 1 or more, got {args.steps}")
 
 
-def _plan(args: argparse.Namespace, model: "nn.Module", lists: Sequence[str]) -> "ForeignPlan":
+def _plan(args: argparse.Namespace, model: "nn.Module") -> "ForeignPlan":
     """The plan that the arguments stand for; it fits the model."""
     from foldformer.cli._plan_arguments import uniform_plan
     from foldformer.compress.foreign.plan import ForeignPlan, matched
@@ -115,9 +105,27 @@ def _plan(args: argparse.Namespace, model: "nn.Module", lists: Sequence[str]) ->
     return ForeignPlan(
         stacks={
             name: uniform_plan(args, len(find_stack(model, name).layers), f"{args.model}: {name}")
-            for name in lists
+            for name in lists_in(args, model)
         }
     )
+
+
+def _origin(
+    args: argparse.Namespace, original: "nn.Module", plan: "ForeignPlan"
+) -> "ForeignOrigin":
+    """What the fold is made of; --output may hold nothing else."""
+    from foldformer.compress.foreign.folder import ForeignOrigin, checked
+    from foldformer.compress.planning.file import fingerprint
+    from foldformer.compress.record import named_as_before
+
+    origin = ForeignOrigin(
+        model=str(args.model),
+        weights=fingerprint(original),
+        plan=plan,
+        start=args.start,
+        calibration=tuple(args.calibration or args.data),
+    )
+    return checked(args.output, named_as_before(args.output, origin), alone=not args.data)
 
 
 def _folded(
@@ -157,20 +165,8 @@ def _recover(
     batches: Sequence[dict[str, "Tensor"]],
 ) -> None:
     from foldformer.compress import foreign
-    from foldformer.compress.planning.file import fingerprint
-    from foldformer.spec import to_dict
+    from foldformer.compress.foreign.folder import TRAINING
 
-    folder = args.output / "training"
-    _claim(
-        folder,
-        {
-            "model": fingerprint(original),
-            "plan": to_dict(plan),
-            "start": args.start,
-            "calibration": args.calibration,
-            "data": args.data,
-        },
-    )
     spec = foreign.DistilSpec() if args.steps is None else foreign.DistilSpec(steps=args.steps)
     losses: list[float] = []
     print(f"learning from {args.model}: {spec.steps} steps", flush=True)
@@ -180,24 +176,9 @@ def _recover(
             losses.append(loss)
             advance(step, spec.steps)
 
-        foreign.distil(model, original, plan.stacks, batches, spec, folder, progress=progress)
+        foreign.distil(
+            model, original, plan.stacks, batches, spec, args.output / TRAINING, progress=progress
+        )
     if losses:
         few = losses[-20:]
         print(f"learnt: loss {losses[0]:.4g} -> {sum(few) / len(few):.4g}", flush=True)
-
-
-def _claim(folder: Path, origin: dict[str, Any]) -> None:
-    """Go on with what was begun in a folder only where it was made of the same."""
-    from foldformer.files import complete_files
-
-    path = folder / _ORIGIN
-    text = json.dumps(origin, indent=2)
-    if path.is_file():
-        if path.read_text(encoding="utf-8") != text:
-            raise InputError(
-                f"{folder}: learning was begun there with another model, plan or data; choose "
-                "another --output, or remove that folder"
-            )
-        return
-    with complete_files(folder) as beside:
-        (beside / path.name).write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import bar
-from foldformer.cli._foreign import batches_for, lists_in
+from foldformer.cli._foreign import batches_for, kept_lines, lists_in
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
                 f"--report: draws one list of layers, and the model has {', '.join(lists)}; name "
                 "one with --layers"
             )
-        batches = batches_for(args, model, args.calibration) if args.calibration else None
+        batches = batches_for(args, model, lists, args.calibration) if args.calibration else None
         seen, made, tried = _made(args, model, lists, batches, budget)
         file = planning.plan_file(model, made, seen.stacks, batches is not None)
         if output is not None:
@@ -56,6 +56,7 @@ def run_plan(args: argparse.Namespace, budget: int) -> None:
     if tried:
         shown = ", ".join(f"{name} {100 * error:.3g} %" for name, error in tried.items())
         print(textwrap.fill(f"lost when tried: {shown}; the least is taken", 80))
+    print("\n".join(["", *kept_lines(model, lists)]))
 
 
 def _made(

@@ -168,6 +168,7 @@ def _origin(args: argparse.Namespace, manifests: list[str]) -> "Origin":
     """What the fold is to be made of; the manifests are there, and hold something."""
     from foldformer.checkpoint import WEIGHTS, load_model
     from foldformer.compress.folder import Origin
+    from foldformer.compress.record import named_as_before
     from foldformer.data.batches import manifests_of
     from foldformer.data.cuts import load_cuts
     from foldformer.files import sha256
@@ -176,13 +177,14 @@ def _origin(args: argparse.Namespace, manifests: list[str]) -> "Origin":
     plan = plan_of(args, model)
     for path in manifests_of([*manifests, *args.calibration, *args.valid]):
         load_cuts(path)
-    return Origin(
+    origin = Origin(
         model=str(args.model),
         weights=sha256(args.model / WEIGHTS),
         plan=plan,
         start=args.start,
         calibration=tuple(args.calibration or manifests),
     )
+    return named_as_before(args.output, origin)
 
 
 def _fold(args: argparse.Namespace, folder: Path, origin: "Origin") -> "Folded":
@@ -226,12 +228,11 @@ def _config(
     from foldformer.compress.fold import folded_spec
     from foldformer.train.recovery import recovery_config
 
-    original, about = load_model(args.model)
+    source = Path(origin.model)
+    original, about = load_model(source)
     spec = folded_spec(original, origin.plan)
     fold = args.output / "training" / "fold"
-    return recovery_config(
-        args.model, fold, replace(about, model=spec), args.output, asked, settings
-    )
+    return recovery_config(source, fold, replace(about, model=spec), args.output, asked, settings)
 
 
 def _recover(args: argparse.Namespace, config: "TrainConfig", folded: "Folded") -> int:

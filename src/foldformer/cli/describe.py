@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foldformer.cli._foreign import refuse_foreign
+
 if TYPE_CHECKING:
     from foldformer.deploy.folder import ExportSpec
     from foldformer.model import ModelSpec
@@ -93,6 +95,7 @@ def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
         return preset(name), {}
     if not (path.exists() or path.suffix or len(path.parts) > 1):
         raise SpecError(f"{name}: no such file or folder, and no preset{nearest(name, PRESETS)}")
+    refuse_foreign(path)
     if path.is_dir():  # of a model, or an export
         path /= MODEL if (path / DESCRIPTION).exists() else CONFIG
     data = read_yaml(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foldformer.cli._bar import bar
+from foldformer.cli._foreign import refuse_foreign
 from foldformer.cli._model_arguments import (
     SEGMENT,
     add_model_arguments,
@@ -123,6 +124,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.card and (args.model.is_file() or is_export(args.model)):
         what = "transcripts have no card" if args.model.is_file() else "this is an export"
         raise SpecError(f"--card: {what}; give the folder of the model")
+    for folder in filter(None, (args.model, args.against)):
+        refuse_foreign(folder)
     check_outputs(
         {"--output": args.output, "--html": args.html},
         [args.model, args.against, *args.manifest],

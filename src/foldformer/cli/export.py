@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import tell
+from foldformer.cli._foreign import refuse_foreign
 
 if TYPE_CHECKING:
     from foldformer.checkpoint import ModelConfig
@@ -147,6 +148,7 @@ def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]
         raise SpecError(
             f"{args.model} is an export; export the model that it was made of once more"
         )
+    refuse_foreign(Path(args.model))
     recognizer = Recognizer.load(args.model, args.head)
     return recognizer.model, recognizer.tokens, recognizer.config
 

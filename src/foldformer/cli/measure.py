@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from foldformer.cli._bar import tell
+from foldformer.cli._foreign import refuse_foreign
 from foldformer.errors import SpecError
 
 _LARGEST = 1e12  # of any unit: no cache, and no overflow
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         audio=tuple(args.audio),
     )
     folders = [args.export] + ([args.against] if args.against is not None else [])
+    for folder in folders:
+        refuse_foreign(folder)
     comparison = measure(folders, settings, tell)
     print(json.dumps(comparison.plain(), indent=2) if args.json else export_table(comparison))
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from foldformer.cli._foreign_plan import run_plan
 from foldformer.cli._outputs import check_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from foldformer.compress.foreign.planning import ForeignPlanFile
     from foldformer.compress.layers import Moments
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from foldformer.compress.planning.made import Made
     from foldformer.compress.planning.stack import Stack
     from foldformer.model import Model
+
+log = logging.getLogger(__name__)
 
 EXTRA = "train"
 """What this verb needs to be installed with."""
@@ -82,9 +85,9 @@ def run(args: argparse.Namespace) -> None:
         _say_written(args)
         return
     with whole_file(args.output, "--output") as output, whole_file(args.report, "--report") as page:
-        model, _ = load_model(args.model)
+        model, about = load_model(args.model)
         own = fingerprint(model)  # reads all of it, and so before anything else is in memory
-        stack, made = _made(args, model, budget)
+        stack, made = _made(args, model, budget, about.chunks)
         file = _file(args, model, own, made)
         if output is not None:
             from foldformer.spec import write_yaml
@@ -136,7 +139,9 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack", "Made"]:
+def _made(
+    args: argparse.Namespace, model: "Model", budget: int, chunks: "Sequence[int]"
+) -> tuple["Stack", "Made"]:
     """What the planner saw, and what it made of it."""
     from foldformer.cli._bar import bar
     from foldformer.compress.folder import map_anew
@@ -149,16 +154,32 @@ def _made(args: argparse.Namespace, model: "Model", budget: int) -> tuple["Stack
         stack_of(model, align=False).check()
     except InputError as error:
         raise InputError(f"{args.model}: {error}") from None
-    moments, weights = _heard(args, model) if args.calibration else (None, None)
+    moments, weights = _heard(args, model, chunks) if args.calibration else (None, None)
     stack = stack_of(model, moments, weights, after=lambda: map_anew(model, args.model))
     other = other_bytes(model, args.precision)
     with bar("groups") as advance:
         made = make(stack, other, budget, args.precision, args.order, args.most_uses, advance)
+    _warn_if_larger(model, args.precision, made.bytes)
     return stack, made
 
 
+def _warn_if_larger(model: "Model", precision: str, planned: int) -> None:
+    """Say so where a model that shares its layers already takes less than the plan for it."""
+    from foldformer.measure.size import sizes, total
+
+    itself = getattr(total(size for _, size in sizes(model)), precision)
+    itself += sum(4 * buffer.numel() for buffer in model.buffers())
+    if planned > itself:
+        log.warning(
+            "the plan takes %.3f MB, and the model as it is %.3f MB, without an error: it shares "
+            "its layers already, and a plan starts from all of them; ask for fewer bytes than that",
+            planned / 1e6,
+            itself / 1e6,
+        )
+
+
 def _heard(
-    args: argparse.Namespace, model: "Model"
+    args: argparse.Namespace, model: "Model", chunks: "Sequence[int]"
 ) -> tuple["Moments", "Mapping[str, list[float]]"]:
     """Of each matrix: what it hears in the recordings, and how much it matters there."""
     from foldformer.cli._bar import bar
@@ -172,7 +193,7 @@ def _heard(
             map_anew(model, args.model)
             advance(done, all)
 
-        moments = calibrate(model, args.calibration, progress=heard_by)
+        moments = calibrate(model, args.calibration, chunks=chunks, progress=heard_by)
     with bar("matrices") as advance:
         weights = importance(model, heard(args.calibration), moments, advance)
     map_anew(model, args.model)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from foldformer.cli._export_arguments import add_export_arguments, check_model_options, open_export
+from foldformer.cli._foreign import refuse_foreign
 from foldformer.cli._model_arguments import (
     add_model_arguments,
     check_beam,
@@ -123,6 +124,7 @@ def _recognizer(args: argparse.Namespace, longest: float) -> _Recognizer:
         )
     from foldformer.decode.recognizer import Recognizer
 
+    refuse_foreign(args.model)
     return Recognizer.load(args.model, args.head, args.beam, args.num_best or 1)
 
 

@@ -7,6 +7,10 @@ nothing. Here each layer of a group in turn is changed to come as close as it ca
 the others: the sum of all squared distances falls with each change, until none is left to make.
 Biases follow, but are not compared: each use keeps its own.
 
+Units are matched by their weights, as Git Re-Basin (Ainsworth et al., arXiv:2209.04836) matches
+those of whole models; here layers of one model are, each by itself, since the frames between them
+stay as they are.
+
 Matrices are (in, out), K of them in a group; all parts of what is compared are scaled to one norm.
 To weigh them by the activations instead, or to scale units and heads (both possible without a
 change of what a layer computes) was tried and gave larger errors at the model's output.

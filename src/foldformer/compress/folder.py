@@ -1,9 +1,8 @@
 """A fold on disk: an ordinary model folder, and beside it a record of what it was made of."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from foldformer.checkpoint import (
     CONFIG,
@@ -15,14 +14,15 @@ from foldformer.checkpoint import (
 )
 from foldformer.compress.card import fold_card, origin_section
 from foldformer.compress.plan import Plan
+from foldformer.compress.record import RECORD, Layout, Record, check_output
 from foldformer.data.tokens import TOKEN_FILES, Tokens
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import SpecError
 from foldformer.files import complete_files, sha256
 from foldformer.model import Model
-from foldformer.spec import Spec, from_dict, read_yaml, write_yaml
+from foldformer.spec import write_yaml
 
-RECORD = "compress.yaml"
 _CARD, _TOKENS, _PIECES = "README.md", "tokens.txt", "tokens.model"
+_LAYOUT = Layout((CONFIG, WEIGHTS), WEIGHTS, (_CARD, _TOKENS, _PIECES), "training/last.ckpt")
 
 SECONDS = 200.0
 """Speech that a fold is fitted to. 150 s gave no worse a fold of the demonstration's model than 600
@@ -33,26 +33,11 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin(Spec):
+class Origin(Record):
     """What a fold is made of."""
 
-    model: str
-    """Folder of the trained model."""
-    weights: str
-    """SHA-256 of its weights."""
     plan: Plan
     """What its layers are folded into."""
-    start: Literal["average", "stepwise", "lower", "fit"] = "fit"
-    """Where the shared weights come from."""
-    calibration: tuple[str, ...] = field(default_factory=tuple)
-    """Manifests of the recordings that the fold was fitted to; without any, to the weights."""
-    folded: str = ""
-    """SHA-256 of the folded weights, before any training; empty until they are written."""
-
-    @property
-    def made(self) -> "Origin":
-        """The same without what came out."""
-        return replace(self, folded="")
 
 
 @dataclass(frozen=True)
@@ -87,13 +72,14 @@ def fold_into(
         progress: see `Progress`; called where there are recordings to hear.
 
     Raises:
-        InputError: the output holds another model, or a file cannot be read or written.
+        InputError: the output holds another model, or one that has learnt and a fold alone would
+            replace, or a file cannot be read or written.
         SpecError: the plan does not fit the model.
     """
-    earlier = check_output(output, origin)
+    earlier = check_output(output, origin, _LAYOUT, alone=folder == output)
     source = Path(origin.model)
     sizes = (source / WEIGHTS).stat().st_size
-    if earlier is not None and earlier.made == origin and _is_whole(folder, earlier):
+    if earlier is not None and _is_whole(folder, earlier, origin):
         model, about = load_model(folder)
         original = load_model(source)[0]
         section = origin_section(origin, original, model, command)
@@ -153,51 +139,11 @@ def map_anew(model: Model, folder: str | Path) -> None:
     model.load_state_dict(read_tensors(Path(folder) / WEIGHTS), assign=True)
 
 
-def check_output(output: Path, origin: Origin) -> Origin | None:
-    """The record of an earlier call that this one may go on from; None for an empty place.
-
-    A fold that nothing has been trained from may be made anew in another way.
-
-    Raises:
-        InputError: there is another model, or a training from another fold, or a file that would
-            be replaced and that no fold has put there.
-    """
-    record = output / RECORD
-    trained = (output / "training" / "last.ckpt").exists()
-    if not record.exists():
-        if trained or any((output / name).exists() for name in (CONFIG, WEIGHTS)):
-            raise InputError(
-                f"{output}: holds another model, which was not made by this command; choose "
-                "another --output"
-            )
-        for name in (_CARD, _TOKENS, _PIECES):
-            if (output / name).exists():
-                raise InputError(
-                    f"{output / name}: would be replaced, and was not made by this command; let "
-                    "--output name a new folder"
-                )
-        return None
-    try:
-        earlier = from_dict(Origin, read_yaml(record))
-    except SpecError as error:
-        raise InputError(f"{record}: {error}; choose another --output") from None
-    other = [
-        f.name for f in fields(Origin) if getattr(earlier.made, f.name) != getattr(origin, f.name)
-    ]
-    kept = ("model", "weights", "plan") if not trained else tuple(f.name for f in fields(Origin))
-    if any(name in kept for name in other):
-        raise InputError(
-            f"{output}: holds a model that was made in another way: {', '.join(other)} "
-            f"{'differs' if len(other) == 1 else 'differ'} (see {record}); choose another --output"
-        )
-    return earlier
-
-
-def _is_whole(folder: Path, record: Origin) -> bool:
-    weights = folder / WEIGHTS
-    names = (CONFIG, _TOKENS, _CARD)
+def _is_whole(folder: Path, earlier: Origin, origin: Origin) -> bool:
+    """Whether the fold that is wanted stands there."""
+    names = (CONFIG, WEIGHTS, _TOKENS, _CARD)
     return (
-        weights.is_file()
+        replace(earlier, folded="") == origin
         and all((folder / name).is_file() for name in names)
-        and sha256(weights) == record.folded
+        and sha256(folder / WEIGHTS) == earlier.folded
     )

@@ -59,6 +59,10 @@ def best_low_rank(error: Tensor, rank: int, moment: Tensor | None) -> tuple[Tens
     With M = L L^T, the best rank-R matrix for L^T E = P S Q^T keeps the R largest singular values:
     down @ up = E Q Q^T = L^-T P P^T L^T E. The vectors come from the eigenvectors of the
     smaller of the two Gram matrices: E^T M E, which needs no L, or L^T E E^T L.
+
+    SVD-LLM (Wang et al., arXiv:2403.07378) whitens by the same factor of the moment. The principal
+    components of the output that LiteASR (Kamahori et al., arXiv:2502.20583) keeps are the same
+    where the output's mean is 0.
     """
     limit = min(error.shape)
     if not 0 <= rank <= limit:

@@ -122,7 +122,8 @@ def basis(
     """(basis (in, R), coefficients (K, R, out)): W_k close to basis @ coefficients_k.
 
     The basis is the best one for all matrices side by side, [W_1 ... W_K], in the mean of the
-    moments; the coefficients are then the best ones for the moments of each use.
+    moments, as that of Basis Sharing (Wang et al., arXiv:2410.03765); the coefficients are then the
+    best ones for the moments of each use.
 
     Args:
         weights: (K, in, out).

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from foldformer.compress.planning.made import Made
+from foldformer.compress.planning.made import Made, at_least
 from foldformer.compress.planning.options import Choice
 
 _WHATS = {
@@ -82,7 +82,7 @@ def _closing(made: Made, precision: str, calibrated: bool) -> list[str]:
         f"weights in {precision}": f"{made.bytes / 1e6:.3f} MB of {made.budget / 1e6:.3f} MB "
         f"allowed; dense: {made.dense / 1e6:.3f} MB",
         "not to be shared": f"{made.other / 1e6:.3f} MB of them",
-        "smallest possible": f"{made.smallest / 1e6:.3f} MB",
+        "smallest possible": f"{at_least(made.smallest)} MB",
         "error": ", ".join([
             f"{error_of(made.error)} %",
             *(f"{name} alone {error_of(error)} %" for name, error in made.alone.items()),

@@ -41,6 +41,34 @@ def test_computes_what_it_did_and_layers_come_closer(
     assert sum(after) < 0.97 * sum(before)
 
 
+class Taps(torch.nn.Module):
+    """Each unit one frame later, times a number of its own: a convolution over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv1d(24, 24, 2, padding=1, groups=24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.mT)[..., :-1].mT
+
+
+@pytest.mark.parametrize("between", [lambda: torch.nn.LayerNorm(24), Taps])
+def test_units_that_something_tells_apart_stay_where_they_are(
+    between: Callable[[], torch.nn.Module], tiny: Make, outputs: Compute
+) -> None:
+    """BitNet has such a norm under the names of Llama."""
+    model = tiny("llama")
+    torch.manual_seed(0)
+    for layer in model.model.layers:
+        own = between()
+        for parameter in own.parameters():
+            torch.nn.init.normal_(parameter)
+        layer.mlp.act_fn = torch.nn.Sequential(own, torch.nn.SiLU())
+    expected = outputs(model)
+    align(model, whole(model))
+    torch.testing.assert_close(outputs(model), expected, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_finds_the_same_layer_in_another_order(name: str, tiny: Make) -> None:
     """Layers that are one layer but for what may change become one layer."""

@@ -1,10 +1,12 @@
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import BertForQuestionAnswering
 
 from foldformer.compress.foreign import DistilSpec, ForeignPlan, distil, find_stack, fold
 from foldformer.compress.plan import Plan
@@ -112,6 +114,37 @@ def test_goes_on_where_it_was_stopped(tiny: Make, batch: Batch, tmp_path: Path) 
     assert all(torch.equal(tensor, expected[key]) for key, tensor in again.state_dict().items())
 
 
+def test_the_rate_rises_and_falls_however_few_steps_there_are(
+    tiny: Make, batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To its peak in a tenth of the steps, and from there along a cosine to nearly nothing."""
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def noted(self: Any, *args: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    teacher = tiny("bert")
+    student = student_of(teacher, LISTS["bert"])
+    spec = DistilSpec(steps=20, learning_rate=1e-3)
+    distil(student, teacher, LISTS["bert"], [batch(teacher)], spec, tmp_path)
+    falling = [5e-4 * (1 + math.cos(math.pi * n / 18)) for n in range(18)]
+    assert rates == pytest.approx([5e-4, 1e-3, *falling])
+
+
+def test_a_model_without_scores_learns_from_its_layers_alone(tiny: Make, tmp_path: Path) -> None:
+    encoder = tiny("bert")
+    teacher = BertForQuestionAnswering(encoder.config).eval()
+    student = student_of(teacher, ["bert.encoder.layer"])
+    run = [{"input_ids": torch.arange(1, 13).view(2, 6)}]
+    with pytest.raises(InputError, match="BertForQuestionAnswering: gives neither logits nor"):
+        distil(student, teacher, ["bert.encoder.layer"], run, DistilSpec(steps=1), tmp_path)
+    spec = DistilSpec(steps=1, output=0)
+    distil(student, teacher, ["bert.encoder.layer"], run, spec, tmp_path)
+
+
 def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
     teacher = tiny("bert")
     student = student_of(teacher, LISTS["bert"])
@@ -119,13 +152,25 @@ def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="batches: there is none to learn from"):
         distil(student, teacher, LISTS["bert"], [], DistilSpec(), tmp_path)
     distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
-    with pytest.raises(InputError, match=r"recovery\.pt: was made with another specification"):
+    other = r"recovery\.pt: was made with another specification, plan or data"
+    with pytest.raises(InputError, match=other):
         distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=2), tmp_path)
+    words = [{"input_ids": torch.arange(2, 14).view(2, 6)}]
+    with pytest.raises(InputError, match=other):
+        distil(student, teacher, LISTS["bert"], words, DistilSpec(steps=1), tmp_path)
+    smaller = copy.deepcopy(teacher)
+    plan = Plan(uses=(2, 2), linear=ResidualSpec(rank=1))
+    fold(smaller, ForeignPlan(stacks={"encoder.layer": plan}))
+    with pytest.raises(InputError, match=other):
+        distil(smaller, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
     (tmp_path / "recovery.pt").write_bytes(b"odd")
     with pytest.raises(InputError, match=r"recovery\.pt: is damaged"):
         distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
     with pytest.raises(SpecError, match="steps: expected 1 or more, got 0"):
         DistilSpec(steps=0)
+    for name in ("warmup", "hidden", "output", "alone"):
+        with pytest.raises(SpecError, match=f"{name}: expected 0 or more, got -1"):
+            DistilSpec(**{name: -1})
     with torch.no_grad():
         student.embeddings.word_embeddings.weight.fill_(torch.nan)
     with pytest.raises(SpecError, match="loss: is not finite at step 1; lower learning_rate"):

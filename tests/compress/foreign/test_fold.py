@@ -192,6 +192,7 @@ def test_moments_of_another_model(tiny: Make) -> None:
     [
         ("nan", "encoder.layer.1.output.dense.weight: holds NaN"),
         ("half", r"query.weight: is of type torch.float16; expected float32: call"),
+        ("double", r"query.weight: is of type torch.float64; expected float32: call model.float"),
         ("meta", "is on the meta device, without numbers; load the weights"),
     ],
 )
@@ -201,7 +202,8 @@ def test_weights_that_cannot_be_folded(how: str, message: str, tiny: Make) -> No
     if how == "nan":
         model.encoder.layer[1].output.dense.weight.data[3, 2] = torch.nan
     else:
-        model = model.half() if how == "half" else model.to("meta")
+        kinds = {"half": torch.float16, "double": torch.float64}
+        model = model.to(kinds[how]) if how in kinds else model.to("meta")
     with pytest.raises(SpecError, match=message):
         fold(model, plan)
 

@@ -148,6 +148,22 @@ def test_a_plan_that_a_correction_leaves_as_it_is_is_not_corrected_again(
     assert tried.keys() == {"plan", "sharing", "low rank"}
 
 
+def test_batches_are_heard_or_kept_apart(tiny: Make, batch: Batch) -> None:
+    """Four at most of those that are kept apart, from all over them."""
+    model = tiny("bert")
+    batches = [batch(model) | {"token_type_ids": torch.zeros(2, 6).long()} for _ in range(70)]
+    met: list[Any] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: met.append(kwargs["token_type_ids"]), with_kwargs=True
+    )
+    seen = look(model, ["encoder.layer"], batches)
+    apart = [n for n, each in enumerate(batches) if any(each is kept for kept in seen.apart)]
+    assert apart == [7, 23, 39, 55]
+    heard = {id(tokens) for tokens in met}
+    unheard = [n for n, each in enumerate(batches) if id(each["token_type_ids"]) not in heard]
+    assert unheard == apart
+
+
 def test_a_map_errs_while_it_is_told_to() -> None:
     linear = nn.Linear(3, 2)
     x, error = torch.randn(4, 3), torch.randn(3, 2)

@@ -1,5 +1,6 @@
 """A folded foreign model learns from the original what the fold has cost it."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,9 @@ from foldformer.spec import Spec, to_dict
 
 STATE = "recovery.pt"
 
+_Said = dict[str, object]
+"""What an earlier call has to have been told, for this one to go on from it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DistilSpec(Spec):
@@ -27,10 +31,10 @@ class DistilSpec(Spec):
 
     steps: int = 1000
     """Steps, of one batch each."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-4
     """Of AdamW, at its peak; it falls to zero along a cosine."""
-    warmup: int = 50
-    """Steps in which the learning rate rises to its peak."""
+    warmup: int | None = None
+    """Steps in which the learning rate rises to its peak; a tenth of all unless given."""
     hidden: float = 1.0
     """Weight of the error of what comes out of each layer, as a share of its energy."""
     output: float = 1.0
@@ -48,8 +52,16 @@ class DistilSpec(Spec):
         for name in ("steps", "save_every"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name}: expected 1 or more, got {getattr(self, name)}")
-        if self.learning_rate <= 0:
+        for name in ("warmup", "hidden", "output", "alone"):
+            if (got := getattr(self, name)) is not None and not got >= 0:
+                raise SpecError(f"{name}: expected 0 or more, got {got}")
+        if not self.learning_rate > 0:
             raise SpecError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+
+    @property
+    def rising(self) -> int:
+        """Steps in which the learning rate rises."""
+        return max(1, self.steps // 10) if self.warmup is None else self.warmup
 
 
 def distil(
@@ -80,18 +92,22 @@ def distil(
 
     Raises:
         InputError: there is no batch, the folder cannot be written, or what is kept there was
-            learnt with another specification.
+            learnt with another specification, plan or data; or the model gives neither `logits` nor
+            a `last_hidden_state` to compare, and `output` is not 0.
         SpecError: the loss is not finite.
     """
     if not batches:
         raise InputError("batches: there is none to learn from")
     names = list(lists)
     teacher.eval()
+    if spec.output:
+        check_learnable(teacher, batches[0])
     student.eval()  # without dropout: there is one right answer for each frame
     layers = nn.ModuleList(layer for name in names for layer in layers_of(student, name))
     parameters = [p for p in layers.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0)
-    first = _resume(Path(folder), student, optimizer, spec)
+    said: _Said = {"spec": to_dict(spec), "batches": _digest(batches)}
+    first = _resume(Path(folder), student, optimizer, said)
     with _Outputs(student, names) as ours, _Outputs(teacher, names) as theirs:
         for step in range(first, spec.steps):
             batch = batches[_place(spec.seed, step, len(batches))]
@@ -106,7 +122,22 @@ def distil(
             optimizer.step()
             progress(step + 1, float(loss.detach()))
             if (step + 1) % spec.save_every == 0 or step + 1 == spec.steps:
-                _keep(Path(folder), student, optimizer, spec, step + 1)
+                _keep(Path(folder), student, optimizer, said, step + 1)
+
+
+@torch.no_grad()
+def check_learnable(model: nn.Module, batch: Mapping[str, Any]) -> None:
+    """Check that there is something in what an original gives that a fold can learn to give.
+
+    Raises:
+        InputError: it gives neither `logits` nor a `last_hidden_state`.
+    """
+    found = model(**batch)
+    if all(getattr(found, name, None) is None for name in ("logits", "last_hidden_state")):
+        raise InputError(
+            f"{type(model).__name__}: gives neither logits nor last_hidden_state to learn from; in "
+            "Python, DistilSpec(output=0) learns from what comes out of its layers alone"
+        )
 
 
 def _loss(
@@ -197,18 +228,29 @@ def _place(seed: int, step: int, count: int) -> int:
 
 
 def _factor(spec: DistilSpec, step: int) -> float:
-    if step < spec.warmup:
-        return (step + 1) / spec.warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - spec.warmup) / max(1, spec.steps - spec.warmup)))
+    if step < spec.rising:
+        return (step + 1) / spec.rising
+    return 0.5 * (1 + math.cos(math.pi * (step - spec.rising) / max(1, spec.steps - spec.rising)))
+
+
+def _digest(batches: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 of what the model is called with."""
+    found = hashlib.sha256()
+    for batch in batches:
+        for key, value in batch.items():
+            if isinstance(value, Tensor):
+                found.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+                found.update(value.detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()
 
 
 def _keep(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: DistilSpec, step: int
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, said: _Said, step: int
 ) -> None:
     with complete_files(folder) as beside:
         torch.save(
             {
-                "spec": to_dict(spec),
+                "said": said,
                 "step": step,
                 "weights": {name: t.detach() for name, t in numbers_of(model).items()},
                 "optimizer": optimizer.state_dict(),
@@ -217,21 +259,21 @@ def _keep(
         )
 
 
-def _resume(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: DistilSpec
-) -> int:
+def _resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, said: _Said) -> int:
     """The first step that is still to be done; what was kept before it is taken up."""
     path = folder / STATE
     if not path.is_file():
         return 0
     try:
         kept = torch.load(path, weights_only=True)
-        said, step, weights = kept["spec"], kept["step"], kept["weights"]
+        earlier, step, weights = kept["said"], kept["step"], kept["weights"]
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
     except Exception as error:  # whatever a damaged file leads to
         raise InputError(f"{path}: is damaged ({error}); remove it to begin anew") from None
-    if said != to_dict(spec) or weights.keys() != numbers_of(model).keys():
+    wanted = {name: tensor.shape for name, tensor in numbers_of(model).items()}
+    if earlier != said or shapes != wanted:
         raise InputError(
-            f"{path}: was made with another specification or plan; choose another folder, or "
+            f"{path}: was made with another specification, plan or data; choose another folder, or "
             "remove it to begin anew"
         )
     with torch.no_grad():

@@ -17,6 +17,7 @@ from foldformer.files import complete_files
 from foldformer.spec import from_dict, read_yaml, write_yaml
 
 CONFIG, PLAN, WEIGHTS = "config.json", "foldformer.yaml", "model.safetensors"
+GENERATION = "generation_config.json"
 
 _COMPANIONS = (
     "*token*.json",
@@ -48,9 +49,13 @@ def save(
     with complete_files(folder) as beside:
         write_model(beside, model)
         write_yaml(beside / PLAN, plan)
-        for pattern in _COMPANIONS if source is not None else ():
-            for path in sorted(Path(str(source)).glob(pattern)):
-                shutil.copy(path, beside / path.name)
+        for path in [] if source is None else companions(Path(source)):
+            shutil.copy(path, beside / path.name)
+
+
+def companions(source: Path) -> list[Path]:
+    """The files beside an original that go with its fold: of its tokenizer, its features."""
+    return sorted({path for pattern in _COMPANIONS for path in source.glob(pattern)})
 
 
 def write_model(folder: Path, model: Any) -> None:
@@ -129,7 +134,7 @@ def _built(folder: Path) -> nn.Module:
     with no_init_weights():
         model = kind(config)
     model.tie_weights()
-    if model.can_generate() and (folder / "generation_config.json").is_file():
+    if model.can_generate() and (folder / GENERATION).is_file():
         model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
     assert isinstance(model, nn.Module)
     return model

@@ -80,17 +80,23 @@ def unfold(model: nn.Module) -> None:
 
 
 def check_weights(stack: Stack) -> None:
-    """Check that the matrices of a list of layers are numbers to compute with.
+    """Check that the matrices of a list of layers are numbers to compute with, and to load again.
 
     Raises:
-        SpecError: they are in half precision, have no memory, or are not finite.
+        SpecError: they are not in float32, have no memory, or are not finite.
     """
     for name in stack.shapes:
         for number in range(len(stack.layers)):
+            linear = stack.linear(number, name)
             try:
-                check_trained(stack.linear(number, name))
+                check_trained(linear)
             except SpecError as error:
                 raise SpecError(f"{stack.name}.{number}.{name}.{error}") from None
+            if (kind := matrix(linear).dtype) != torch.float32:
+                raise SpecError(
+                    f"{stack.name}.{number}.{name}.weight: is of type {kind}; expected float32: "
+                    "call model.float() first"
+                )
 
 
 def _folded(stack: Stack, plan: Plan) -> Iterator[tuple[str, int, list[int]]]:

@@ -1,5 +1,6 @@
 """What to call a model of `transformers` with, from files: sentences, or recordings."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,21 +17,29 @@ if TYPE_CHECKING:
 
 _WINDOW = 30 * 16000
 
+LONGEST = 512
+"""Tokens of a sentence, unless asked otherwise."""
+
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
-def sentences(path: str | Path, tokenizer: Any, *, batch: int = 16) -> Iterator[dict[str, Tensor]]:
+def sentences(
+    path: str | Path, tokenizer: Any, *, batch: int = 16, longest: int = LONGEST
+) -> Iterator[dict[str, Tensor]]:
     """Batches of the sentences of a text file, one a line, for BERT-like models.
 
     Args:
         path: UTF-8; empty lines do not count.
         tokenizer: of the model.
         batch: sentences of each.
+        longest: tokens of a sentence at most, and no more than the tokenizer allows.
 
     Raises:
         InputError: the file cannot be read, or has no line.
     """
-    return encoded(lines_of(path), tokenizer, batch=batch)
+    return encoded(lines_of(path), tokenizer, batch=batch, longest=longest)
 
 
 def lines_of(path: str | Path) -> list[str]:
@@ -49,14 +58,16 @@ def lines_of(path: str | Path) -> list[str]:
     return said
 
 
-def encoded(said: Sequence[str], tokenizer: Any, *, batch: int = 16) -> Iterator[dict[str, Tensor]]:
-    """Batches of sentences as tokens with their mask, padded; 512 tokens at most."""
+def encoded(
+    said: Sequence[str], tokenizer: Any, *, batch: int = 16, longest: int = LONGEST
+) -> Iterator[dict[str, Tensor]]:
+    """Batches of sentences as tokens with their mask, padded; see `sentences`."""
     for start in range(0, len(said), batch):
         found = tokenizer(
             list(said[start : start + batch]),
             padding=True,
             truncation=True,
-            max_length=min(tokenizer.model_max_length, 512),
+            max_length=min(tokenizer.model_max_length, longest),
             return_tensors="pt",
         )
         yield dict(found)
@@ -72,6 +83,8 @@ def recordings(
     """Windows of 30 s of the recordings of manifests, for Whisper.
 
     Each window holds as many utterances as fit, so that little of it is silence, and their texts.
+    Utterances of more than 30 s are left out, and counted in the log: where in the text a window
+    would end is not known.
 
     Args:
         manifests: one or more; Lhotse cuts with texts.
@@ -90,9 +103,7 @@ def recordings(
     for cuts in windows if limit is None else spread(windows, limit):
         samples = np.concatenate([to_mono_16k(samples_of(cut), cut.sampling_rate) for cut in cuts])
         text = " " + " ".join(text_of(cut, "text") for cut in cuts)
-        features = extractor(
-            samples[:_WINDOW], sampling_rate=16000, return_tensors="pt"
-        ).input_features
+        features = extractor(samples, sampling_rate=16000, return_tensors="pt").input_features
         tokens = torch.tensor([tokenizer(text).input_ids])
         # The last, <|endoftext|>, is only ever an output.
         yield {"input_features": features, "decoder_input_ids": tokens[:, :-1][:, :448]}
@@ -110,9 +121,12 @@ def _windows(manifest: str | Path) -> Iterator[list["Cut"]]:
     from foldformer.data.cuts import read_cuts
 
     held: list[Cut] = []
-    samples = 0
+    samples = long = 0
     for cut in read_cuts(manifest):
         length = round(16000 * cut.duration)
+        if length > _WINDOW:
+            long += 1
+            continue
         if held and samples + length > _WINDOW:
             yield held
             held, samples = [], 0
@@ -120,3 +134,5 @@ def _windows(manifest: str | Path) -> Iterator[list["Cut"]]:
         samples += length
     if held:
         yield held
+    if long:
+        log.warning("%s: %d utterances of more than 30 s are left out", manifest, long)

@@ -17,6 +17,9 @@ from foldformer.errors import InputError
 SENTENCES, WINDOWS = 512, 40
 """To calibrate with, at least, where the file has so many."""
 
+LINES = 32
+"""Of text in each step of learning."""
+
 
 def load_original(folder: Path) -> nn.Module:
     """The trained model of a folder with `config.json` and safetensors, in evaluation mode.
@@ -111,7 +114,8 @@ def batches_of(
             `WINDOWS`, whichever is more, from all over the files; all of them unless given.
 
     Raises:
-        InputError: a file cannot be read or is empty, or the model has no tokenizer.
+        InputError: a file cannot be read or is empty, the model has no tokenizer, or it cannot be
+            called with what is in the files.
     """
     from transformers import AutoTokenizer
 
@@ -125,12 +129,46 @@ def batches_of(
         ) from None
     if whisper:
         return _windows(folder, tokenizer, paths, least)
-    if tokenizer.pad_token is None:  # models that only ever generate
-        tokenizer.pad_token = tokenizer.eos_token
+    if (
+        tokenizer.pad_token is None
+    ):  # models that only ever generate; the mask hides what stands there
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     said = [line for path in paths for line in inputs.lines_of(path)]
     if least is not None:
         said = inputs.spread(said, max(SENTENCES, least // 4))
-    return list(inputs.encoded(sorted(said, key=len), tokenizer))
+    found = list(
+        inputs.encoded(
+            sorted(said, key=len),
+            tokenizer,
+            batch=LINES if least is None else 16,
+            longest=_positions(model),
+        )
+    )
+    _try(folder, model, found[-1])
+    return found
+
+
+def _positions(model: nn.Module) -> int:
+    """Tokens that a model can be given at once, as far as its configuration says so."""
+    number = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return min(number, inputs.LONGEST) if isinstance(number, int) else inputs.LONGEST
+
+
+@torch.no_grad()
+def _try(folder: Path, model: nn.Module, batch: dict[str, Tensor]) -> None:
+    """Call the model once: what it cannot be called with is better known before any work is done.
+
+    Raises:
+        InputError: it fails.
+    """
+    try:
+        model(**batch)
+    except Exception as error:  # of any kind, as the model is
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{folder}: {type(model).__name__} cannot be called with lines of text alone "
+            f"({reason[:200]}); fold it in Python, with batches of your own"
+        ) from None
 
 
 def widest(model: nn.Module, lists: Sequence[str]) -> int:

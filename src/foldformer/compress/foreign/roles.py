@@ -1,6 +1,7 @@
 """Which linear maps of a layer of `transformers` are an attention, and which a feed-forward."""
 
 from dataclasses import dataclass
+from itertools import chain, takewhile
 
 from torch import nn
 
@@ -66,12 +67,14 @@ _ROTARY = ("llama", "mistral", "qwen2")
 def roles(model: nn.Module, stack: Stack) -> list[Attention | FeedForward]:
     """The attentions and feed-forwards of a list of layers, as far as their names are known.
 
+    A feed-forward counts where nothing but a function of each unit lies between its maps.
+
     Whoever builds layers of their own gives these to `align` instead.
     """
     found: list[Attention | FeedForward] = [
-        FeedForward(enter=enter, leave=leave)
-        for enter, leave in _FEED_FORWARDS
-        if {*enter, leave} <= set(stack.shapes)
+        role
+        for role in (FeedForward(enter=enter, leave=leave) for enter, leave in _FEED_FORWARDS)
+        if {*role.enter, role.leave} <= set(stack.shapes) and _units_alike(stack, role)
     ]
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", "")
@@ -95,6 +98,26 @@ def roles(model: nn.Module, stack: Stack) -> list[Attention | FeedForward]:
                     )
                 )
     return found
+
+
+def _units_alike(stack: Stack, role: FeedForward) -> bool:
+    """Whether the units of a feed-forward can change places: nothing else there knows them apart.
+
+    The names are those of many models, and some of these have a norm or a convolution with weights
+    of each unit between the maps. It stands beside them, and has a side as long as there are units.
+    """
+    units = stack.shapes[role.leave][0]
+    if any(stack.shapes[name][1] != units for name in role.enter):
+        return False
+    names = (*role.enter, role.leave)
+    levels = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    place = "".join(f"{parts[0]}." for parts in takewhile(lambda each: len({*each}) == 1, levels))
+    maps = tuple(f"{name}." for name in names)
+    return not any(
+        units in tensor.shape and name.startswith(place) and not name.startswith(maps)
+        for layer in stack.layers
+        for name, tensor in chain(layer.named_parameters(), layer.named_buffers())
+    )
 
 
 def _heads(config: object, name: str) -> int:

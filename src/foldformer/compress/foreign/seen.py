@@ -12,6 +12,7 @@ from foldformer.compress.foreign.calibration import calibrate
 from foldformer.compress.foreign.files import numbers_of
 from foldformer.compress.foreign.fold import check_weights
 from foldformer.compress.foreign.importance import importance
+from foldformer.compress.foreign.inputs import spread
 from foldformer.compress.foreign.plan import ForeignPlan
 from foldformer.compress.foreign.stacks import find_stack, matrix
 from foldformer.compress.plan import Plan
@@ -77,8 +78,9 @@ def look(
     counts: dict[str, float] = {}
     apart: Batches = ()
     if batches is not None:
-        apart = batches[APART - 1 :: APART][:MOST_APART]
-        heard = [batch for n, batch in enumerate(batches) if n % APART != APART - 1]
+        places = spread(range(APART - 1, len(batches), APART), MOST_APART)
+        apart = [batches[place] for place in places]
+        heard = [batch for place, batch in enumerate(batches) if place not in places]
         moments = calibrate(closer, lists, heard)
         few = [heard[len(heard) * (2 * n + 1) // (2 * TRIED)] for n in range(TRIED)]
         counts = importance(closer, lists, few, moments, progress)

@@ -1,7 +1,7 @@
 """The lists of repeated layers of a PyTorch model, and the linear maps that can be folded there."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -80,6 +80,32 @@ def find_stack(model: nn.Module, name: str) -> Stack:
     return stack
 
 
+def left_out(model: nn.Module, lists: Iterable[str]) -> dict[str, str]:
+    """{list of layers: why it stays as it is}, of those with linear maps that are not among some.
+
+    Args:
+        model: with these lists.
+        lists: that are folded; what is inside of them, or around them, does not count.
+    """
+    taken = list(lists)
+    found: dict[str, str] = {}
+    for name, module in model.named_modules():
+        layers = tuple(module.children()) if _is_list(module) else ()
+        around = any(f"{each}.".startswith(f"{name}.") for each in taken)
+        inside = any(name.startswith(f"{each}.") for each in (*taken, *found))
+        if around or inside or sum(map(_has_map, layers)) < 2:
+            continue
+        kinds = Counter(type(layer).__name__ for layer in layers)
+        if len(kinds) > 1:
+            several = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            found[name] = f"its layers are of several kinds: {several}"
+        elif _examined(name, layers, _used_twice(model)).shapes:
+            found[name] = "it is not among those that are folded"
+        else:
+            found[name] = "its layers have no linear map of one shape in common"
+    return found
+
+
 def layers_of(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
     """The layers of a list, whatever is in them.
 
@@ -135,6 +161,10 @@ def _weighted(layer: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         own = list(module.parameters(recurse=False)) + list(module.buffers(recurse=False))
         if name and (any(t.dim() > 1 for t in own) or hasattr(module, "in_features")):
             yield name, module
+
+
+def _has_map(layer: nn.Module) -> bool:
+    return any(_obstacle(module) is None for _, module in _weighted(layer))
 
 
 def _obstacle(module: nn.Module) -> str | None:

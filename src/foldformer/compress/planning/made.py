@@ -112,7 +112,7 @@ def best_of(
     if budget < smallest:
         raise SpecError(
             f"weights: {budget / 1e6:.3f} MB is less than the smallest plan takes in {precision}, "
-            f"{_shown(smallest)} MB: {_shown(other)} MB cannot be shared "
+            f"{at_least(smallest)} MB: {at_least(other)} MB cannot be shared "
             "(embeddings, subsampling, heads, norms, biases), and rank 1 for every matrix takes "
             "the rest"
         )
@@ -142,6 +142,6 @@ def _dense(of_groups: Tables, num_layers: int) -> int:
     return sum(table.shape.full for names in single for table in names.values())
 
 
-def _shown(size: int) -> str:
+def at_least(size: int) -> str:
     """MB, rounded up to whole kB: what is said to be enough has to be."""
     return f"{-(-size // 1000) / 1000:.3f}"
