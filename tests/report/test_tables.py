@@ -97,6 +97,22 @@ def test_missing_cells_are_missing(tmp_path: Path, write_results: Write) -> None
     assert "Missing: planned, and not run yet." in shown
 
 
+def test_a_change_over_fewer_seeds_than_the_scores_says_so(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Its cell has seed 1 alone; so the score of dense is over more than the change is."""
+    evidence = read_evidence(write_results(tmp_path, without=("recognition/k3-r16/2",)))
+    found = rows(evidence)
+    assert (found["k3-r16"].fewer, found["k9-r16"].fewer) == ((1,), ())
+    shown = markdown([evidence])
+    lines = [each for each in shown.splitlines() if "| 1 of 2 |" in each]
+    assert len(lines) == 2  # of recognition: spoken, new voices
+    assert all("] (seed 1) | 1 of 2 | 13.52 |" in each for each in lines)
+    note = "A change with seeds behind it is of those alone, which both models have"
+    assert shown.count(note) == 2
+    assert note not in markdown([read_evidence(write_results(tmp_path / "whole"))])
+
+
 def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Write) -> None:
     gone = ("recognition/dense/1", "recognition/dense/2")
     row = rows(read_evidence(write_results(tmp_path, without=gone)))["k3-r16"]

@@ -24,6 +24,7 @@ class Row:
         wanted: seeds that were planned.
         score: None where there is no result.
         change: against another cell, in % of it; None where there is none, or `refused` says why.
+        fewer: the seeds of the change, where one of the two cells has others too; empty elsewhere.
         marks: in what its runs differ from most of the table.
         refused: why there is no relative change, where one was planned and there are results.
         paper: the paper's row.
@@ -35,6 +36,7 @@ class Row:
     wanted: int
     score: Estimate | None = None
     change: Estimate | None = None
+    fewer: tuple[int, ...] = ()
     marks: tuple[str, ...] = ()
     refused: str | None = None
     paper: PaperRow | None = None
@@ -171,9 +173,12 @@ class _Sheet:
         said, results = self.spec.cells[cell], self.runs(cell)
         origins = [self.origin(each) for each in results.values()]
         marks = [what for each in origins if usual is not None for what in each.differences(usual)]
-        change, refused = None, None
+        change, refused, fewer = None, None, ()
         if results and said.against is not None and said.table == table:
-            change, refused = self.change(results, self.runs(said.against))
+            others = self.runs(said.against)
+            change, refused = self.change(results, others)
+            if change is not None and not results.keys() == others.keys() == change.seeds.keys():
+                fewer = tuple(change.seeds)
         runs = {seed: result.name for seed, result in results.items()}
         return Row(
             cell=cell,
@@ -182,6 +187,7 @@ class _Sheet:
             wanted=len(self.spec.seeds_of(cell)),
             score=self.figures.score(runs) if runs else None,
             change=change,
+            fewer=fewer,
             marks=tuple(dict.fromkeys(marks)),
             refused=refused,
             paper=None if said.paper is None else paper().rows[said.paper],
