@@ -20,8 +20,9 @@ from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.recognizer import Recognizer
-from foldformer.experiment.results import Counted, Result, append_plan, append_result, digest_of
-from foldformer.experiment.spec import CellSpec, ExperimentSpec, TaskSpec
+from foldformer.experiment.result import Code, Example, ModelSize, Result, Scored, SetScores
+from foldformer.experiment.results import Counted, append_plan, append_result, digest_of
+from foldformer.experiment.spec import CellSpec, DecodeSpec, ExperimentSpec, TaskSpec
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
@@ -283,9 +284,14 @@ def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, C
             utterances=digest_of(each["id"] for each in utterances),
             counts=MEASURES[said.measure].counts(*texts),
         )
-        scores[name] = {"utterances": 40, "words": 320}
-        examples[name] = tuple(utterances[:2])
+        value = Scored(value=1.0, low=0.0, high=None)
+        scores[name] = SetScores(
+            utterances=40, words=320, audio_seconds=60.0, languages={},
+            wer=value, cer=value, bleu=value, chrf=value,
+        )  # fmt: skip
+        examples[name] = tuple(Example(**each) for each in utterances[:2])
     _, share, size = MADE_UP[cell]
+    whole = round(size)
     curve = [
         {"step": 10.0 * i, "hours": 0.1 * i, "seconds": 9.0 * i, said.measure: 100.0 / i + seed}
         for i in (1, 2, 3)
@@ -298,15 +304,22 @@ def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, C
         smoke=False,
         measure=said.measure,
         config={},
-        decode={"head": None, "chunk": None, "beam": 1, "weights": "fp32"},
+        decode=DecodeSpec(),
         data=data,
-        code={"revision": "0123456789ab", "digest": "fedcba9876543210"},
+        code=Code(revision="0123456789ab", digest="fedcba9876543210"),
         versions={"torch": "2.0"},
         machine={"processor": "a processor", "cores": 2},
         date="2026-01-01T00:00:00+00:00",
         hours=0.3,
         seconds=27.0,
-        size={"parameters": size / 4, "fp32": size, "int8": size / 4, "share": share},
+        size=ModelSize(
+            parameters=whole // 4,
+            fp32=whole,
+            fp16=whole // 2,
+            int8=whole // 4,
+            int4=whole // 8,
+            share=share,
+        ),
         curve=tuple(curve),
         scores=scores,
         counts=f"numbers/{task}.{cell}.{seed}.json.gz",

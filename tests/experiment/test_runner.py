@@ -55,8 +55,9 @@ def test_all_runs_are_done_and_recorded_once(runner: Make, asked: Asked, jobs: i
     assert result.data["train"] == "of data/played/train.jsonl.gz"
     assert result.curve[0]["wer"] == 50.0
     described = describe(read_model_config(first.runs["recognition/k3/1"].model).model)
-    assert result.size == {**asdict(described.total), "share": described.encoder_matrix_share}
-    assert result.examples["digits"][0].keys() == {"id", "language", "reference", "hypothesis"}
+    share = described.encoder_matrix_share
+    assert asdict(result.size) == {**asdict(described.total), "share": share}
+    assert {each.id for each in result.examples["digits"]} == {"a", "b"}
     # In the order of the ids: one deletion, then one substitution, of two words each.
     assert recorded.counts(result)["digits"].counts.tolist() == [[0, 0, 1, 2], [1, 0, 0, 2]]
     before, line = len(asked()), first.plan.results.read_bytes()
@@ -160,10 +161,10 @@ def test_a_compressed_cell_says_what_it_was_made_of(
     result, dense = results["recognition/k3-short/1"], results["recognition/dense/1"]
     assert result.config == {"seed": 1, "found": "by itself"}
     assert (result.compress["of"], result.compress["rank"]) == ("dense", 2)
-    assert result.code["digest"] == dense.code["digest"]
-    assert len(result.code["compress"]) == 16
+    assert result.code.digest == dense.code.digest
+    assert len(result.code.compress) == 16
     assert dense.compress == {}
-    assert "compress" not in dense.code
+    assert dense.code.compress is None
     before = len(words)
     assert runner()[0].run()
     assert len(asked()) == before

@@ -11,9 +11,9 @@ from foldformer.experiment.gather import gather
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.processes import end, stopped_by_signals
 from foldformer.experiment.progress import WIDTH, Clock, counted, share_done, shown_loss, spoken
+from foldformer.experiment.result import Result
 from foldformer.experiment.results import (
     Recorded,
-    Result,
     append_plan,
     append_result,
     cut_torn_line,
@@ -30,7 +30,7 @@ from foldformer.experiment.steps import (
     training_of,
 )
 from foldformer.files import sole_process
-from foldformer.spec import from_dict, to_dict
+from foldformer.spec import from_dict
 from foldformer.train.config import TrainConfig
 from foldformer.train.state import LAST, STATE
 
@@ -41,7 +41,7 @@ _POLL = 0.1  # seconds
 def is_finished(run: Run, recorded: Recorded) -> bool:
     """Whether the results hold this run, trained, heard and scored as the experiment says now."""
     result = recorded.results.get(run.name)
-    if result is None or result.decode != to_dict(run.decode):
+    if result is None or result.decode != run.decode:
         return False
     if set(result.scores) != set(run.sets):
         return False
@@ -269,7 +269,6 @@ def _scores(result: Result) -> str:
     """The decisive score of each set, in a few letters."""
     found = []
     for name, scores in result.scores.items():
-        score = scores[result.measure]
-        value = score["value"] if isinstance(score, Mapping) else None
+        value = scores.by(result.measure).value
         found.append(f"{name} " + ("-" if value is None else f"{value:.1f}"))
     return f"{result.measure.upper()} {', '.join(found)}"

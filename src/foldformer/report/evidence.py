@@ -5,7 +5,8 @@ from pathlib import Path
 
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.results import Result, read_results
+from foldformer.experiment.result import Result
+from foldformer.experiment.results import read_results
 from foldformer.experiment.spec import (
     ExperimentSpec,
     experiment_file,

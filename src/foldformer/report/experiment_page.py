@@ -10,7 +10,7 @@ from foldformer.decode.edits import Pair, aligned
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.results import Result
+from foldformer.experiment.result import Example, Result
 from foldformer.measure.similarity import Similarity
 from foldformer.report.charts import Line, Point, curves, heat, key, scatter
 from foldformer.report.evidence import Evidence
@@ -126,15 +126,14 @@ def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
                 seed = evidence.spec.seeds_of(cell)[0]
                 result = evidence.results.get(name_of(task, cell, seed))
                 for each in result.examples.get(name, ()) if result is not None else ():
-                    shown = utterances.setdefault(each["id"], {**each, "written": []})
+                    shown = utterances.setdefault(each.id, {"said": each, "written": []})
                     shown["written"].append((row.title, _pairs(each)))
             if utterances:
                 yield {"heading": f"{task}, {name}", "utterances": list(utterances.values())}
 
 
-def _pairs(each: Mapping[str, str]) -> list[Pair]:
-    reference, hypothesis = (normalised(each[key]).split() for key in ("reference", "hypothesis"))
-    return aligned(reference, hypothesis)
+def _pairs(each: Example) -> list[Pair]:
+    return aligned(*(normalised(text).split() for text in (each.reference, each.hypothesis)))
 
 
 def _origin(evidence: Evidence) -> dict[str, Any]:

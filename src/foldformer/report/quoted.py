@@ -123,7 +123,7 @@ def _value(table: Table, row: Row, what: str) -> str:
     """A figure as tables write it; empty where there is none."""
     if row.score is None:
         return ""
-    share, stored = row.size("share"), row.stored
+    share, stored = row.share, row.stored
     shown = {
         table.measure: figure(row.score.value),
         "change": change_text(row).partition(" ")[0] if row.change is not None else "",

@@ -28,7 +28,7 @@ class RowText:
 
 def row_text(row: Row, measure: str) -> RowText:
     """A row of a table that is scored by this measure."""
-    share, stored, hours, minutes = row.size("share"), row.stored, row.hours, row.minutes
+    share, stored, hours, minutes = row.share, row.stored, row.hours, row.minutes
     their, relative = (
         (None, None) if row.paper is None else (row.paper.score(measure), row.paper.change(measure))
     )
@@ -107,8 +107,8 @@ def notes(table: Table) -> list[str]:
         )
     if any(row.fewer for row in table.rows):
         found.append(
-            "A change with seeds behind it is of those alone, which both models have; scores are of "
-            "all seeds of a row, so that the two can disagree."
+            "A change with seeds behind it is of those alone, which both models have; scores are "
+            "of all seeds of a row, so that the two can disagree."
         )
     if any(row.score is None for row in table.rows):
         found.append("Missing: planned, and not run yet.")

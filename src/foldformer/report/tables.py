@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from foldformer.decode.measures import MEASURES
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.results import Recorded, Result
+from foldformer.experiment.result import Result
+from foldformer.experiment.results import Recorded
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.report.estimates import Estimate, Figures
 from foldformer.report.paper import PaperRow, paper
@@ -41,14 +42,17 @@ class Row:
     refused: str | None = None
     paper: PaperRow | None = None
 
-    def size(self, key: str) -> float | None:
-        """Of the model: `parameters`, `share`, or bytes at `fp32` and so on."""
-        return self.results[0].size[key] if self.results else None
+    @property
+    def share(self) -> float | None:
+        """Of the dense encoder's weight matrices, in %."""
+        return self.results[0].size.share if self.results else None
 
     @property
-    def stored(self) -> float | None:
+    def stored(self) -> int | None:
         """Bytes of the weights as they were heard: of fp32 unless they were rounded."""
-        return self.size(str(self.results[0].decode["weights"])) if self.results else None
+        if not self.results:
+            return None
+        return self.results[0].size.stored(self.results[0].decode.weights)
 
     @property
     def hours(self) -> float | None:
@@ -158,7 +162,7 @@ class _Sheet:
         content = None
         if shown:
             scores = shown[0].scores[self.set]
-            content = int(str(scores["utterances"])), int(str(scores["words"]))
+            content = scores.utterances, scores.words
         return Table(
             table=table,
             task=self.task,
@@ -173,7 +177,8 @@ class _Sheet:
         said, results = self.spec.cells[cell], self.runs(cell)
         origins = [self.origin(each) for each in results.values()]
         marks = [what for each in origins if usual is not None for what in each.differences(usual)]
-        change, refused, fewer = None, None, ()
+        change, refused = None, None
+        fewer: tuple[int, ...] = ()
         if results and said.against is not None and said.table == table:
             others = self.runs(said.against)
             change, refused = self.change(results, others)
@@ -202,7 +207,7 @@ class _Sheet:
     def origin(self, result: Result) -> _Origin:
         """What has to be the same for two results to be compared."""
         data = (result.data["train"], result.data["valid"], result.data[self.set])
-        return _Origin(data, result.code["digest"], result.code.get("compress"))
+        return _Origin(data, result.code.digest, result.code.compress)
 
     def change(
         self, here: dict[int, Result], there: dict[int, Result]
