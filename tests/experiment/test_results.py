@@ -111,7 +111,7 @@ def test_counts_of_other_sets_or_utterances_are_named(
     with pytest.raises(
         InputError,
         match=r"dense\.1\.json\.gz: has the counts of 40 utterances of spoken, 40 utterances of "
-        r"new voices; expected 40 utterances of spoken, as the line of recognition/dense/1 in numbers",
+        r"new voices; expected 40 utterances of spoken, as the line of recognition/dense/1 ",
     ):
         recorded.counts(other)
     file = tmp_path / result.counts

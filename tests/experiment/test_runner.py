@@ -1,6 +1,7 @@
 """The runner: order, crashes, stops, kills, two at once; with commands that are played."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,79 @@ def test_a_changed_experiment_is_run_again(recipe: Path, runner: Make, asked: As
     assert len(models(asked()[before:], "train")) == 8
     results = read_results(changed.plan.results).results
     assert {result.config["training"]["learning_rate"] for result in results.values()} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sets: {digits: data/played/test.jsonl.gz}}", "sets: {digits: data/other.jsonl.gz}}"),
+        ("measure: wer", "measure: bleu"),
+    ],
+    ids=["manifests", "measure"],
+)
+def test_what_is_scored_otherwise_is_run_again(
+    recipe: Path, runner: Make, asked: Asked, old: str, new: str
+) -> None:
+    """The sets keep their names, and the trainings their configurations."""
+    assert runner()[0].run()
+    path = recipe / "experiment.yaml"
+    path.write_text(path.read_text().replace(old, new, 1))
+    before = len(asked())
+    changed, _ = runner()
+    assert changed.run()
+    runs = {name for name in changed.runs if name.startswith("recognition/")}
+    assert sorted(models(asked()[before:], "evaluate")) == sorted(runs)
+    before = len(asked())
+    assert runner()[0].run()
+    assert len(asked()) == before
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_began_from_a_training_that_has_changed_is_run_again(
+    recipe: Path, runner: Make, asked: Asked, noted: bool
+) -> None:
+    """Its own configuration is as before. Models of before there were notes have none."""
+    base, path = recipe / "base.yaml", recipe / "experiment.yaml"
+    (recipe / "later.yaml").write_text(base.read_text())
+    head, _, tail = path.read_text().rpartition("base.yaml")
+    path.write_text(f"{head}later.yaml{tail}")
+    first, _ = runner()
+    assert first.run()
+    translations = {name: run for name, run in first.runs.items() if run.task == "translation"}
+    for run in translations.values():
+        assert (run.place / "earlier.json").is_file()
+        if not noted:
+            (run.place / "earlier.json").unlink()
+    base.write_text(base.read_text().replace("steps: 4", "steps: 4, learning_rate: 0.5"))
+    for _ in range(2):  # also when the earlier ones have results again
+        changed, _ = runner()
+        assert not changed.run()
+        assert changed.failed.keys() == translations.keys()
+        assert (
+            "runs/played/translation/k3/1/model: was trained from recognition/k3/1 as that was "
+            "planned before; remove the folder"
+        ) in changed.failed["translation/k3/1"]
+    for run in translations.values():
+        shutil.rmtree(run.model)
+    before = len(asked())
+    changed, _ = runner()
+    assert changed.run()
+    assert sorted(models(asked()[before:], "train")) == sorted(translations)
+    before = len(asked())
+    assert runner()[0].run()
+    assert len(asked()) == before
+
+
+def test_results_of_nobody_knows_which_plan_are_finished(runner: Make, asked: Asked) -> None:
+    """A file without the line that says what was planned, or without the earlier runs."""
+    first, _ = runner()
+    assert first.run()
+    path = first.plan.results
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join(line for line in lines if '"plan"' not in line))
+    before = len(asked())
+    assert runner()[0].run()
+    assert len(asked()) == before
 
 
 def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(

@@ -41,11 +41,19 @@ class Recorded:
         path: the file.
         spec: the experiment as it was planned last; None in a file that is empty or missing.
         results: {TASK/CELL/SEED: result}; of several of the same name the last one.
+        history: every result in the order of the lines, with the experiment as it was planned then;
+            None where nothing says that.
     """
 
     path: Path
     spec: ExperimentSpec | None
     results: dict[str, Result]
+    history: tuple[tuple[Result, ExperimentSpec | None], ...] = ()
+
+    def last(self, name: str, before: int | None = None) -> int | None:
+        """The place in the history of the last result of a run, before some place; None if none."""
+        numbers = range(len(self.history) if before is None else before)
+        return next((n for n in reversed(numbers) if self.history[n][0].name == name), None)
 
     def counts(self, result: Result) -> dict[str, Counted]:
         """{set: counts} of a result.
@@ -76,7 +84,7 @@ def read_results(path: Path) -> Recorded:
         InputError: the file is damaged; the message names the line.
     """
     spec: ExperimentSpec | None = None
-    results: dict[str, Result] = {}
+    history: list[tuple[Result, ExperimentSpec | None]] = []
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
@@ -93,11 +101,11 @@ def read_results(path: Path) -> Recorded:
             if isinstance(data, dict) and "plan" in data:
                 spec = from_dict(ExperimentSpec, data["plan"], "plan")
             else:
-                result = from_dict(Result, data)
-                results[result.name] = result
+                history.append((from_dict(Result, data), spec))
         except SpecError as error:
             raise InputError(f"{where}: {error}") from None
-    return Recorded(path=path, spec=spec, results=results)
+    results = {result.name: result for result, _ in history}
+    return Recorded(path=path, spec=spec, results=results, history=tuple(history))
 
 
 def _spoken(utterances: Mapping[str, int]) -> str:
