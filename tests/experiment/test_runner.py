@@ -84,6 +84,38 @@ def test_a_run_that_fails_is_reported_and_the_rest_goes_on(runner: Make, asked: 
     assert len(models(asked(), "train")) == before + 2
 
 
+@pytest.mark.parametrize(
+    ("curve", "reason"),
+    [
+        ("[]", "holds no validation"),
+        ('[{"step": 4, "seconds": 1}]', "a validation lacks 'hours'"),
+        ('[{"hours": 4, "seconds": 1}]', "a validation lacks 'step'"),
+        ('[{"step": 4, "hours": 1, "seconds": 1, "loss": NaN}]', "step 4: loss is nan, no number"),
+        ('[{"step": 4, "hours": 1, "seconds": 1, "wer": Infinity}]', "step 4: wer is inf"),
+    ],
+)
+def test_a_curve_that_is_none_fails_its_run_alone(runner: Make, curve: str, reason: str) -> None:
+    Path("curve").write_text(curve)
+    first, _ = runner()
+    assert not first.run()
+    assert reason in first.failed["recognition/k3/1"]
+    assert "recognition/k3/1/model/training/curve.json: " in first.failed["recognition/k3/1"]
+    done = read_results(first.plan.results).results
+    assert {"recognition/dense/2", "recognition/k3/2", "translation/k3/2"} <= done.keys()
+    # Another start does not stumble over it either, and tries again.
+    Path("curve").unlink()
+    assert runner()[0].run()
+
+
+def test_a_log_that_cannot_be_written_fails_its_run_alone(runner: Make) -> None:
+    first, _ = runner()
+    log = first.runs["recognition/k3/1"].place / "evaluate-digits.log"
+    log.mkdir(parents=True)
+    assert not first.run()
+    assert first.failed["recognition/k3/1"] == f"{log}: cannot be written: Is a directory"
+    assert "recognition/k3/2" in read_results(first.plan.results).results
+
+
 def test_a_corpus_that_cannot_be_made_ends_it(runner: Make) -> None:
     Path("player.py").write_text("import sys; sys.exit('foldformer: error: no network')")
     with pytest.raises(InputError, match=r"corpus composed data/played: failed: .*no network"):

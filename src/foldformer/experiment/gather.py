@@ -1,6 +1,7 @@
 """What a finished run has left, as one line of results."""
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,12 +16,12 @@ from foldformer.decode.measures import MEASURES
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.origin import code, machine, versions
 from foldformer.experiment.plan import Plan, Run
-from foldformer.experiment.result import Example, ModelSize, Result, SetScores
+from foldformer.experiment.result import OF_A_VALIDATION, Example, ModelSize, Result, SetScores
 from foldformer.experiment.results import Counted, digest_of
 from foldformer.experiment.steps import scores_of, transcripts_of
 from foldformer.measure.size import dense_entries, sizes, total
 from foldformer.spec import from_dict, read_yaml, to_dict
-from foldformer.train.curve import read_curve
+from foldformer.train.curve import CURVE, read_curve
 from foldformer.train.state import STATE
 
 _EXAMPLES = 3  # utterances of each set that are shown
@@ -41,8 +42,9 @@ def gather(
 
     Raises:
         InputError: something that the run should have left is missing or damaged.
+        SpecError: so is the configuration of its model.
     """
-    rows = read_curve(run.model / STATE)
+    rows = _curve(run.model / STATE)
     config = to_dict(run.config)
     if run.compress is not None:  # as the recovery has found it
         config = read_yaml(run.model / STATE / "config.yaml")
@@ -80,6 +82,22 @@ def gather(
         examples=examples,
     )
     return result, counts
+
+
+def _curve(state: Path) -> list[dict[str, float]]:
+    """The rows of a training; whoever wrote them, they are those of a line of results."""
+    rows = read_curve(state)
+    path = state / CURVE
+    if not rows:
+        raise InputError(f"{path}: holds no validation")
+    for row in rows:
+        for key in OF_A_VALIDATION:
+            if key not in row:
+                raise InputError(f"{path}: is damaged: a validation lacks {key!r}")
+        for key, value in row.items():
+            if not math.isfinite(value):
+                raise InputError(f"{path}: step {row['step']:.0f}: {key} is {value}, no number")
+    return rows
 
 
 def _size(folder: Path) -> ModelSize:

@@ -8,7 +8,8 @@ from foldformer.experiment.plan import name_of
 from foldformer.experiment.spec import DecodeSpec
 from foldformer.spec import Spec
 
-_OF_A_VALIDATION = ("step", "hours", "seconds")
+OF_A_VALIDATION = ("step", "hours", "seconds")
+"""What every row of a curve has, beside its scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ class Result(Spec):
         if not self.curve:
             raise SpecError("curve: expected one validation or more")
         for number, row in enumerate(self.curve):
-            for key in _OF_A_VALIDATION:
+            for key in OF_A_VALIDATION:
                 if key not in row:
                     raise SpecError(f"curve[{number}].{key}: missing; it has no default")
 

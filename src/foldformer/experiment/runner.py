@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from foldformer.errors import InputError
+from foldformer.errors import InputError, SpecError
 from foldformer.experiment.fingerprint import fingerprint
 from foldformer.experiment.finished import check_start, is_finished
 from foldformer.experiment.gather import gather
@@ -188,12 +188,20 @@ class Runner:
                     f"(log: {active.step.log})",
                 )
             elif active.steps:
-                active.step = active.steps.pop(0)
-                active.process = active.step.start(self.command, self._held)
+                self._go_on(active)
             else:
                 self._active.remove(active)
                 self._finish(active)
         self.show(self._state())
+
+    def _go_on(self, active: _Active) -> None:
+        """Start the next step of a run."""
+        active.step = active.steps.pop(0)
+        try:
+            active.process = active.step.start(self.command, self._held)
+        except InputError as error:
+            self._active.remove(active)
+            self._fail(active.run, str(error))
 
     def _finish(self, active: _Active) -> None:
         run, minutes = active.run, (time.monotonic() - active.begun) / 60
@@ -204,7 +212,7 @@ class Runner:
             return
         try:
             result, counts = gather(self.plan, run, self._fingerprints(run), self.jobs)
-        except InputError as error:
+        except (InputError, SpecError) as error:
             self._fail(run, str(error))
             return
         append_result(self.plan.results, result, counts)
