@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -292,6 +292,25 @@ def test_a_second_runner_is_refused(runner: Make) -> None:
         pytest.raises(InputError, match="runs/played: another `foldformer experiment` is at work"),
     ):
         first.run()
+
+
+def test_a_second_runner_with_the_same_results_is_refused(
+    recipe: Path, runner: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`output` is a path from the current folder, the results lie beside the recipe."""
+    first, _ = runner()
+    elsewhere = recipe.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    place = first.plan.results.resolve()
+    lock = place.with_name("experiment.jsonl.lock")
+    with sole_process(place.parent, lock.name, "busy"):
+        second = Runner(replace(first.plan, results=place), first.runs, 1, print, print)
+        with pytest.raises(
+            InputError, match=r"experiment\.jsonl: another `foldformer experiment` w"
+        ):
+            second.run()
+    assert not place.exists()
 
 
 def test_a_training_whose_runner_is_gone_keeps_others_out(tmp_path: Path) -> None:

@@ -95,8 +95,17 @@ class Runner:
             f"{self.plan.output}: another `foldformer experiment` is at work there, or trainings "
             "that it has started still save; wait for their end, or choose another `output`"
         )
-        with sole_process(self.plan.output, _LOCK, busy) as lock, stopped_by_signals():
-            self._held = (lock.fileno(),)
+        results = self.plan.results
+        written = (
+            f"{results}: another `foldformer experiment` writes results there, with its models in "
+            "another folder; wait for its end"
+        )
+        with (
+            sole_process(self.plan.output, _LOCK, busy) as lock,
+            sole_process(results.parent, f"{results.name}.lock", written),
+            stopped_by_signals(),
+        ):
+            self._held = (lock.fileno(),)  # trainings hold the models' folder, and no results
             cut_torn_line(self.plan.results)
             self._recorded = read_results(self.plan.results)
             self._done = {
