@@ -10,7 +10,7 @@ import pytest
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.score import score_text
 from foldformer.errors import InputError, SpecError
-from foldformer.experiment.results import Counted, Recorded, read_results
+from foldformer.experiment.results import Counted, Recorded, append_plan, read_results
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.report.estimates import Figures
 from foldformer.report.evidence import Evidence, read_evidence
@@ -155,6 +155,26 @@ def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_result
     assert found["k3-r16"].change is not None
     assert found["k9-r16"].marks == ("other code",)
     assert (found["k9-r16"].change, found["k9-r16"].refused) == (None, "other code")
+
+
+@pytest.mark.parametrize(("task", "measure"), [("recognition", "bleu"), ("translation", "wer")])
+def test_what_was_scored_by_another_measure_is_left_out_and_said(
+    tmp_path: Path, write_results: Write, task: str, measure: str
+) -> None:
+    """Counts of errors make no BLEU, nor the other way round."""
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+    tasks = {**spec.tasks, task: replace(spec.tasks[task], measure=measure)}
+    append_plan(path, replace(spec, tasks=tasks))
+    evidence = read_evidence(path)
+    assert (evidence.done, evidence.planned) == (6, 12)
+    assert all(row.score is None for row in table(evidence, task).rows)
+    shown = markdown([evidence])
+    assert (
+        "6 of 12 planned runs have a result. Left out, since the experiment names another" in shown
+    )
+    assert f"scored by: {task}/dense/1, {task}/k3-r16/1," in shown
 
 
 def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:

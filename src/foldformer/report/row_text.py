@@ -72,6 +72,16 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 def status(evidence: Evidence) -> str:
     """How much there is, in a sentence or two."""
+    if evidence.otherwise:
+        found = _status(evidence)
+        return (
+            f"{found} Left out, since the experiment names another measure than they were scored "
+            f"by: {', '.join(evidence.otherwise)}."
+        )
+    return _status(evidence)
+
+
+def _status(evidence: Evidence) -> str:
     if evidence.smoke:
         return (
             f"A smoke test, {evidence.done} of {evidence.planned} runs: it shows that cells run; "
