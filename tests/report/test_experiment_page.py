@@ -1,5 +1,6 @@
 """The page of an experiment: whole, self-contained, and safe against what results hold."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from foldformer.experiment.result import Code
 from foldformer.experiment.results import read_results
 from foldformer.measure.similarity import Similarity
 from foldformer.report.evidence import read_evidence
@@ -107,6 +109,17 @@ def test_marks_are_on_the_page(tmp_path: Path, write_results: Write) -> None:
     text = rendered(write_results(tmp_path, changed=other)).text
     assert "(other code)" in text
     assert "none: other code" in text
+
+
+def test_what_is_marked_is_in_no_figure(tmp_path: Path, write_results: Write) -> None:
+    """Neither in that of scores nor in that of training; the rest stays in both."""
+    other = {"recognition/k3-r16/1": {"code": Code(revision="r", digest="x")}}
+    page = experiment_page([read_evidence(write_results(tmp_path, changed=other))])
+    charts = re.findall('aria-label="(.*?)"', page)
+    assert len(charts) == 3 + 2  # scores of each table, training of each task
+    (recognition,) = [each for each in charts if "WER %, validation" in each]
+    assert recognition.endswith("of dense, K = 9, R = 16")
+    assert sum("K = 3, R = 16" in each for each in charts) == 2  # of translation
 
 
 def test_what_results_hold_stays_text(tmp_path: Path, write_results: Write) -> None:

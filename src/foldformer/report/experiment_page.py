@@ -81,14 +81,25 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """One figure for each table and task: the validation scores of the cells that train."""
+    """One figure for each table and task: the validation scores of the cells that train.
+
+    A cell with a mark in the table is left out: its scores are of other data or other code.
+    """
     spec = evidence.spec
+    marked = {
+        (table.table, table.task, row.cell)
+        for table in evidence.tables
+        for row in table.rows
+        if row.marks
+    }
     for name in dict.fromkeys(cell.table for cell in spec.cells.values()):
         for task, said in spec.tasks.items():
             lines = []
             for cell, row in spec.cells.items():
                 found = [r for r in evidence.results.values() if (r.task, r.cell) == (task, cell)]
                 points = _mean_curve(found, said.measure)
+                if (name, task, cell) in marked:
+                    continue
                 if row.table == name and row.model_of is None and points:
                     lines.append(Line(row.title, points))
             if lines:
