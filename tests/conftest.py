@@ -30,6 +30,7 @@ from foldformer.nn.heads.ctc import CtcHead, CtcSpec
 from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
+from foldformer.spec import to_dict
 
 SYMBOLS = ["<blk>", "<unk>", "▁", "a", "b", "c", "d"]
 
@@ -257,6 +258,8 @@ EXPERIMENT = ExperimentSpec(
 )
 """An experiment that was never run: its results are made up, to test what is made of results."""
 
+MADE_UP_ENCODER = EncoderSpec(d_model=16, num_layers=18, mixer=AttentionSpec(num_heads=2))
+
 MADE_UP = {"dense": (0.10, 100.0, 4e6), "k3-r16": (0.12, 50.0, 2e6), "k9-r16": (0.3, 28.0, 1.1e6)}
 """{cell: (share of words that are wrong, share of dense, bytes)}."""
 
@@ -303,7 +306,7 @@ def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, C
         seed=seed,
         smoke=False,
         measure=said.measure,
-        config={},
+        config={"model": {"encoder": to_dict(MADE_UP_ENCODER)}},
         decode=DecodeSpec(),
         data=data,
         code=Code(revision="0123456789ab", digest="fedcba9876543210"),

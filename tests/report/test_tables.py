@@ -113,6 +113,38 @@ def test_a_change_over_fewer_seeds_than_the_scores_says_so(
     assert note not in markdown([read_evidence(write_results(tmp_path / "whole"))])
 
 
+def test_shares_are_of_the_dense_model_that_a_table_compares_with(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """A dense model of half of the layers is half of it, and not all of its own."""
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    assert recorded.spec is not None
+    dense = recorded.results["recognition/dense/1"]
+    encoder = dense.config["model"]["encoder"]
+    shallow = {
+        "config": {"model": {"encoder": {**encoder, "num_layers": 9}}},
+        "size": replace(dense.size, share=100.0),
+    }
+    cells = {
+        **recorded.spec.cells,
+        "k9-r16": replace(recorded.spec.cells["k9-r16"], against="k3-r16"),
+    }
+    path.unlink()
+    write_results(
+        tmp_path,
+        changed={f"recognition/k9-r16/{seed}": shallow for seed in (1, 2)},
+        spec=replace(recorded.spec, cells=cells),
+    )
+    found = rows(read_evidence(path))
+    assert {cell: row.share for cell, row in found.items()} == {
+        "dense": 100.0, "k3-r16": 50.0, "k9-r16": 50.0,
+    }  # fmt: skip
+    foreign = {"recognition/k3-r16/1": {"config": {"model": {"encoder": {"layers": 3}}}}}
+    other = rows(read_evidence(write_results(tmp_path / "other", changed=foreign)))
+    assert other["k3-r16"].share is None
+
+
 def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Write) -> None:
     gone = ("recognition/dense/1", "recognition/dense/2")
     row = rows(read_evidence(write_results(tmp_path, without=gone)))["k3-r16"]

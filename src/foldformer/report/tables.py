@@ -12,6 +12,7 @@ from foldformer.experiment.results import Recorded
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.report.estimates import Estimate, Figures
 from foldformer.report.paper import PaperRow, paper
+from foldformer.report.shares import share_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class Row:
         title: its name in tables.
         results: of its seeds; empty where nothing was run.
         wanted: seeds that were planned.
+        share: entries of its matrices, in % of those of the dense encoder that it is compared with:
+            of the cell at the end of the way from `against` to `against`. None where one of the two
+            is not known.
         score: None where there is no result.
         change: against another cell, in % of it; None where there is none, or `refused` says why.
         fewer: the seeds of the change, where one of the two cells has others too; empty elsewhere.
@@ -35,17 +39,13 @@ class Row:
     title: str
     results: tuple[Result, ...]
     wanted: int
+    share: float | None = None
     score: Estimate | None = None
     change: Estimate | None = None
     fewer: tuple[int, ...] = ()
     marks: tuple[str, ...] = ()
     refused: str | None = None
     paper: PaperRow | None = None
-
-    @property
-    def share(self) -> float | None:
-        """Of the dense encoder's weight matrices, in %."""
-        return self.results[0].size.share if self.results else None
 
     @property
     def stored(self) -> int | None:
@@ -190,6 +190,7 @@ class _Sheet:
             title=said.title,
             results=tuple(results.values()),
             wanted=len(self.spec.seeds_of(cell)),
+            share=self.share(cell),
             score=self.figures.score(runs) if runs else None,
             change=change,
             fewer=fewer,
@@ -197,6 +198,15 @@ class _Sheet:
             refused=refused,
             paper=None if said.paper is None else paper().rows[said.paper],
         )
+
+    def share(self, cell: str) -> float | None:
+        """Of the weight matrices of the dense encoder that all is compared with in the end."""
+        whole, way = cell, {cell}
+        while (further := self.spec.cells[whole].against) is not None and further not in way:
+            whole = further
+            way.add(whole)
+        own, other = (list(self.runs(each).values()) for each in (cell, whole))
+        return share_of(own[0], other[0]) if own and other else None
 
     def runs(self, cell: str) -> dict[int, Result]:
         """{seed: result} of those that were planned and are there."""
