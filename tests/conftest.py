@@ -20,8 +20,9 @@ from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.recognizer import Recognizer
-from foldformer.experiment.results import Counted, Result, append_plan, append_result, digest_of
-from foldformer.experiment.spec import CellSpec, ExperimentSpec, TaskSpec
+from foldformer.experiment.result import Code, Example, ModelSize, Result, Scored, SetScores
+from foldformer.experiment.results import Counted, append_plan, append_result, digest_of
+from foldformer.experiment.spec import CellSpec, DecodeSpec, ExperimentSpec, TaskSpec
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.encoder import EncoderSpec
 from foldformer.nn.feed_forwards.dense import DenseFeedForwardSpec
@@ -29,6 +30,7 @@ from foldformer.nn.heads.ctc import CtcHead, CtcSpec
 from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
+from foldformer.spec import to_dict
 
 SYMBOLS = ["<blk>", "<unk>", "▁", "a", "b", "c", "d"]
 
@@ -256,6 +258,8 @@ EXPERIMENT = ExperimentSpec(
 )
 """An experiment that was never run: its results are made up, to test what is made of results."""
 
+MADE_UP_ENCODER = EncoderSpec(d_model=16, num_layers=18, mixer=AttentionSpec(num_heads=2))
+
 MADE_UP = {"dense": (0.10, 100.0, 4e6), "k3-r16": (0.12, 50.0, 2e6), "k9-r16": (0.3, 28.0, 1.1e6)}
 """{cell: (share of words that are wrong, share of dense, bytes)}."""
 
@@ -283,9 +287,14 @@ def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, C
             utterances=digest_of(each["id"] for each in utterances),
             counts=MEASURES[said.measure].counts(*texts),
         )
-        scores[name] = {"utterances": 40, "words": 320}
-        examples[name] = tuple(utterances[:2])
+        value = Scored(value=1.0, low=0.0, high=None)
+        scores[name] = SetScores(
+            utterances=40, words=320, audio_seconds=60.0, languages={},
+            wer=value, cer=value, bleu=value, chrf=value,
+        )  # fmt: skip
+        examples[name] = tuple(Example(**each) for each in utterances[:2])
     _, share, size = MADE_UP[cell]
+    whole = round(size)
     curve = [
         {"step": 10.0 * i, "hours": 0.1 * i, "seconds": 9.0 * i, said.measure: 100.0 / i + seed}
         for i in (1, 2, 3)
@@ -297,16 +306,23 @@ def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, C
         seed=seed,
         smoke=False,
         measure=said.measure,
-        config={},
-        decode={"head": None, "chunk": None, "beam": 1, "weights": "fp32"},
+        config={"model": {"encoder": to_dict(MADE_UP_ENCODER)}},
+        decode=DecodeSpec(),
         data=data,
-        code={"revision": "0123456789ab", "digest": "fedcba9876543210"},
+        code=Code(revision="0123456789ab", digest="fedcba9876543210"),
         versions={"torch": "2.0"},
         machine={"processor": "a processor", "cores": 2},
         date="2026-01-01T00:00:00+00:00",
         hours=0.3,
         seconds=27.0,
-        size={"parameters": size / 4, "fp32": size, "int8": size / 4, "share": share},
+        size=ModelSize(
+            parameters=whole // 4,
+            fp32=whole,
+            fp16=whole // 2,
+            int8=whole // 4,
+            int4=whole // 8,
+            share=share,
+        ),
         curve=tuple(curve),
         scores=scores,
         counts=f"numbers/{task}.{cell}.{seed}.json.gz",

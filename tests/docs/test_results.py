@@ -49,7 +49,7 @@ def test_committed_results_are_real_and_whole(path: Path) -> None:
     for name, result in recorded.results.items():
         assert not result.smoke
         assert name in planned
-        assert not result.code["revision"].endswith("+"), "made by code that is in no commit"
+        assert not result.code.revision.endswith("+"), "made by code that is in no commit"
         assert recorded.counts(result).keys() == planned[name].sets.keys()
 
 

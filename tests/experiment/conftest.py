@@ -67,7 +67,10 @@ if makes:
     state = place / "training"
     state.mkdir(parents=True, exist_ok=True)
     row = {"step": 4, "hours": 0.5, "seconds": 3.0, "wer": 50.0}
-    (state / "curve.json").write_text(json.dumps([row]))
+    text = json.dumps([row])
+    if pathlib.Path("curve").exists() and "recognition/k3/1" in str(place):
+        text = pathlib.Path("curve").read_text()
+    (state / "curve.json").write_text(text)
     (state / "last.ckpt").write_text("")
     (state / "config.yaml").write_text("{seed: 1, found: by itself}")
     (place / "config.yaml").write_text(

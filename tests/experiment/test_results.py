@@ -21,7 +21,7 @@ def test_results_come_back(tmp_path: Path, write_results: Callable[..., Path]) -
     assert recorded.spec.title == "Numbers"
     assert len(recorded.results) == 12
     result = recorded.results["recognition/k3-r16/2"]
-    assert (result.name, result.hours, result.size["share"]) == ("recognition/k3-r16/2", 0.3, 50.0)
+    assert (result.name, result.hours, result.size.share) == ("recognition/k3-r16/2", 0.3, 50.0)
     counts = recorded.counts(result)
     assert set(counts) == {"spoken", "new voices"}
     assert counts["spoken"].counts.shape == (40, 4)
@@ -67,6 +67,57 @@ def test_damaged_results_are_named(
         file.write(f"{line}\n")
     with pytest.raises(InputError, match=message):
         read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("scores.spoken", {}, "scores.spoken.utterances: missing"),
+        ("scores.spoken.wer", {}, "scores.spoken.wer.value: missing"),
+        ("scores.spoken.words", "many", "scores.spoken.words: expected a whole number"),
+        ("data", {}, "data.train: missing; expected a fingerprint"),
+        ("data", {"train": "x", "valid": "x"}, "data.spoken: missing"),
+        ("code", {}, "code.revision: missing"),
+        ("size", {}, "size.parameters: missing"),
+        ("decode", {"weights": "fp8"}, "decode.weights: 'fp8' is none of fp32, int8, int4"),
+        ("measure", "cer", "measure: 'cer' is none of wer, bleu"),
+        ("curve", [], "curve: expected one validation or more"),
+        ("curve", [{"step": 1, "seconds": 2}], r"curve\[0\].hours: missing"),
+        ("examples", {"spoken": [{"language": "en"}]}, r"examples.spoken\[0\].id: missing"),
+    ],
+)
+def test_a_line_that_lacks_something_is_named_with_the_key(
+    tmp_path: Path, write_results: Callable[..., Path], place: str, value: object, message: str
+) -> None:
+    path = write_results(tmp_path)
+    plan, first, *rest = path.read_text().splitlines()
+    line = json.loads(first)
+    *way, last = place.split(".")
+    inner = line
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    path.write_text("\n".join([plan, json.dumps(line), *rest, ""]))
+    with pytest.raises(InputError, match=rf"numbers\.jsonl, line 2: {message}"):
+        read_results(path)
+
+
+def test_counts_of_other_sets_or_utterances_are_named(
+    tmp_path: Path, write_results: Callable[..., Path]
+) -> None:
+    recorded = read_results(write_results(tmp_path))
+    result = recorded.results["recognition/dense/1"]
+    other = replace(result, scores={"spoken": result.scores["spoken"]})
+    with pytest.raises(
+        InputError,
+        match=r"dense\.1\.json\.gz: has the counts of 40 utterances of spoken, 40 utterances of "
+        r"new voices; expected 40 utterances of spoken, as the line of recognition/dense/1 ",
+    ):
+        recorded.counts(other)
+    file = tmp_path / result.counts
+    file.write_bytes(gzip.compress(b'{"spoken": {"utterances": "x", "counts": [1, 2]}}'))
+    with pytest.raises(InputError, match="expected a row of counts for each utterance"):
+        recorded.counts(result)
 
 
 DAMAGED_DEFLATE = gzip.compress(b"{}")[:10] + b"\xff" * 20

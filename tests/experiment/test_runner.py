@@ -1,13 +1,14 @@
 """The runner: order, crashes, stops, kills, two at once; with commands that are played."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,9 @@ def test_all_runs_are_done_and_recorded_once(runner: Make, asked: Asked, jobs: i
     assert result.data["train"] == "of data/played/train.jsonl.gz"
     assert result.curve[0]["wer"] == 50.0
     described = describe(read_model_config(first.runs["recognition/k3/1"].model).model)
-    assert result.size == {**asdict(described.total), "share": described.encoder_matrix_share}
-    assert result.examples["digits"][0].keys() == {"id", "language", "reference", "hypothesis"}
+    share = described.encoder_matrix_share
+    assert asdict(result.size) == {**asdict(described.total), "share": share}
+    assert {each.id for each in result.examples["digits"]} == {"a", "b"}
     # In the order of the ids: one deletion, then one substitution, of two words each.
     assert recorded.counts(result)["digits"].counts.tolist() == [[0, 0, 1, 2], [1, 0, 0, 2]]
     before, line = len(asked()), first.plan.results.read_bytes()
@@ -82,6 +84,38 @@ def test_a_run_that_fails_is_reported_and_the_rest_goes_on(runner: Make, asked: 
     assert len(models(asked(), "train")) == before + 2
 
 
+@pytest.mark.parametrize(
+    ("curve", "reason"),
+    [
+        ("[]", "holds no validation"),
+        ('[{"step": 4, "seconds": 1}]', "a validation lacks 'hours'"),
+        ('[{"hours": 4, "seconds": 1}]', "a validation lacks 'step'"),
+        ('[{"step": 4, "hours": 1, "seconds": 1, "loss": NaN}]', "step 4: loss is nan, no number"),
+        ('[{"step": 4, "hours": 1, "seconds": 1, "wer": Infinity}]', "step 4: wer is inf"),
+    ],
+)
+def test_a_curve_that_is_none_fails_its_run_alone(runner: Make, curve: str, reason: str) -> None:
+    Path("curve").write_text(curve)
+    first, _ = runner()
+    assert not first.run()
+    assert reason in first.failed["recognition/k3/1"]
+    assert "recognition/k3/1/model/training/curve.json: " in first.failed["recognition/k3/1"]
+    done = read_results(first.plan.results).results
+    assert {"recognition/dense/2", "recognition/k3/2", "translation/k3/2"} <= done.keys()
+    # Another start does not stumble over it either, and tries again.
+    Path("curve").unlink()
+    assert runner()[0].run()
+
+
+def test_a_log_that_cannot_be_written_fails_its_run_alone(runner: Make) -> None:
+    first, _ = runner()
+    log = first.runs["recognition/k3/1"].place / "evaluate-digits.log"
+    log.mkdir(parents=True)
+    assert not first.run()
+    assert first.failed["recognition/k3/1"] == f"{log}: cannot be written: Is a directory"
+    assert "recognition/k3/2" in read_results(first.plan.results).results
+
+
 def test_a_corpus_that_cannot_be_made_ends_it(runner: Make) -> None:
     Path("player.py").write_text("import sys; sys.exit('foldformer: error: no network')")
     with pytest.raises(InputError, match=r"corpus composed data/played: failed: .*no network"):
@@ -98,6 +132,79 @@ def test_a_changed_experiment_is_run_again(recipe: Path, runner: Make, asked: As
     assert len(models(asked()[before:], "train")) == 8
     results = read_results(changed.plan.results).results
     assert {result.config["training"]["learning_rate"] for result in results.values()} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sets: {digits: data/played/test.jsonl.gz}}", "sets: {digits: data/other.jsonl.gz}}"),
+        ("measure: wer", "measure: bleu"),
+    ],
+    ids=["manifests", "measure"],
+)
+def test_what_is_scored_otherwise_is_run_again(
+    recipe: Path, runner: Make, asked: Asked, old: str, new: str
+) -> None:
+    """The sets keep their names, and the trainings their configurations."""
+    assert runner()[0].run()
+    path = recipe / "experiment.yaml"
+    path.write_text(path.read_text().replace(old, new, 1))
+    before = len(asked())
+    changed, _ = runner()
+    assert changed.run()
+    runs = {name for name in changed.runs if name.startswith("recognition/")}
+    assert sorted(models(asked()[before:], "evaluate")) == sorted(runs)
+    before = len(asked())
+    assert runner()[0].run()
+    assert len(asked()) == before
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_began_from_a_training_that_has_changed_is_run_again(
+    recipe: Path, runner: Make, asked: Asked, noted: bool
+) -> None:
+    """Its own configuration is as before. Models of before there were notes have none."""
+    base, path = recipe / "base.yaml", recipe / "experiment.yaml"
+    (recipe / "later.yaml").write_text(base.read_text())
+    head, _, tail = path.read_text().rpartition("base.yaml")
+    path.write_text(f"{head}later.yaml{tail}")
+    first, _ = runner()
+    assert first.run()
+    translations = {name: run for name, run in first.runs.items() if run.task == "translation"}
+    for run in translations.values():
+        assert (run.place / "earlier.json").is_file()
+        if not noted:
+            (run.place / "earlier.json").unlink()
+    base.write_text(base.read_text().replace("steps: 4", "steps: 4, learning_rate: 0.5"))
+    for _ in range(2):  # also when the earlier ones have results again
+        changed, _ = runner()
+        assert not changed.run()
+        assert changed.failed.keys() == translations.keys()
+        assert (
+            "runs/played/translation/k3/1/model: was trained from recognition/k3/1 as that was "
+            "planned before; remove the folder"
+        ) in changed.failed["translation/k3/1"]
+    for run in translations.values():
+        shutil.rmtree(run.model)
+    before = len(asked())
+    changed, _ = runner()
+    assert changed.run()
+    assert sorted(models(asked()[before:], "train")) == sorted(translations)
+    before = len(asked())
+    assert runner()[0].run()
+    assert len(asked()) == before
+
+
+def test_results_of_nobody_knows_which_plan_are_finished(runner: Make, asked: Asked) -> None:
+    """A file without the line that says what was planned, or without the earlier runs."""
+    first, _ = runner()
+    assert first.run()
+    path = first.plan.results
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join(line for line in lines if '"plan"' not in line))
+    before = len(asked())
+    assert runner()[0].run()
+    assert len(asked()) == before
 
 
 def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(
@@ -160,10 +267,10 @@ def test_a_compressed_cell_says_what_it_was_made_of(
     result, dense = results["recognition/k3-short/1"], results["recognition/dense/1"]
     assert result.config == {"seed": 1, "found": "by itself"}
     assert (result.compress["of"], result.compress["rank"]) == ("dense", 2)
-    assert result.code["digest"] == dense.code["digest"]
-    assert len(result.code["compress"]) == 16
+    assert result.code.digest == dense.code.digest
+    assert len(result.code.compress) == 16
     assert dense.compress == {}
-    assert "compress" not in dense.code
+    assert dense.code.compress is None
     before = len(words)
     assert runner()[0].run()
     assert len(asked()) == before
@@ -185,6 +292,25 @@ def test_a_second_runner_is_refused(runner: Make) -> None:
         pytest.raises(InputError, match="runs/played: another `foldformer experiment` is at work"),
     ):
         first.run()
+
+
+def test_a_second_runner_with_the_same_results_is_refused(
+    recipe: Path, runner: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`output` is a path from the current folder, the results lie beside the recipe."""
+    first, _ = runner()
+    elsewhere = recipe.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    place = first.plan.results.resolve()
+    lock = place.with_name("experiment.jsonl.lock")
+    with sole_process(place.parent, lock.name, "busy"):
+        second = Runner(replace(first.plan, results=place), first.runs, 1, print, print)
+        with pytest.raises(
+            InputError, match=r"experiment\.jsonl: another `foldformer experiment` w"
+        ):
+            second.run()
+    assert not place.exists()
 
 
 def test_a_training_whose_runner_is_gone_keeps_others_out(tmp_path: Path) -> None:

@@ -59,6 +59,31 @@ def test_names_do_not_stand_over_each_other() -> None:
             assert end < left or right < begin or abs(height - other) > 12
 
 
+def test_names_do_not_stand_over_intervals() -> None:
+    """As they fall in the paper's table: one interval begins beside the name of the next model."""
+    points = [
+        Point(6.25, 6.50, 5.32, 7.71, "K = 9, R = 16"),
+        Point(7.24, 5.72, 4.66, 6.84, "K = 6, R = 16"),
+        Point(7.61, 5.28, 4.24, 6.39, "K = 3, R = 2"),
+        Point(10.23, 6.26, 5.09, 7.51, "K = 3, R = 16"),
+        Point(19.12, 4.85, 3.84, 5.93, "dense"),
+    ]
+    svg = ET.fromstring(scatter(points, "MB", "WER %", True))
+    groups = [each for each in svg.iter("g") if each.find("line") is not None]
+    bars = [
+        tuple(float(line.get(key, "")) for key in ("x1", "y2", "y1"))
+        for line in (group.find("line") for group in groups)
+        if line is not None
+    ]
+    assert len(bars) == len(points)
+    for each in (text for text in svg.iter("text") if text.get("class") == "label"):
+        left, length = float(each.get("x", "")), 7 * len(each.text or "")
+        left -= length if each.get("text-anchor") == "end" else 0
+        height = float(each.get("y", ""))
+        for x, top, bottom in bars:
+            assert not (left < x < left + length and top < height and height - 12 < bottom)
+
+
 def test_series_differ_without_their_colours() -> None:
     lines = [Line(f"line {n}", ((0.0, 1.0), (1.0, n))) for n in range(10)]
     svg = ET.fromstring(curves(lines, "hours", "WER %"))

@@ -1,5 +1,6 @@
 """The page of an experiment: whole, self-contained, and safe against what results hold."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from foldformer.experiment.result import Code, Example
 from foldformer.experiment.results import read_results
 from foldformer.measure.similarity import Similarity
 from foldformer.report.evidence import read_evidence
@@ -26,6 +28,7 @@ class Reader(HTMLParser):
         self.tags: list[str] = []
         self.addresses: list[str] = []
         self.labels: set[str] = set()
+        self.names: set[str] = set()
         self.text = ""
         self.feed(text)
         self.close()
@@ -35,6 +38,7 @@ class Reader(HTMLParser):
         assert not any(name.startswith("on") for name, _ in attrs)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
         self.labels |= {value or "" for name, value in attrs if name == "data-label"}
+        self.names |= {value or "" for name, value in attrs if name == "id"}
         if tag not in VOID:
             self.open.append(tag)
 
@@ -54,7 +58,9 @@ def rendered(*places: Path, similarity: Similarity | None = None) -> Reader:
     page = experiment_page([read_evidence(place) for place in places], similarity)
     reader = Reader(page)
     assert reader.open == []
-    assert reader.addresses == []
+    # Nothing is loaded: what addresses there are lead to places of the page.
+    assert {each[1:] for each in reader.addresses if each[0] == "#"} <= reader.names
+    assert all(each[0] == "#" for each in reader.addresses)
     assert "script" not in reader.tags
     assert "url(" not in page
     assert "@import" not in page
@@ -90,8 +96,43 @@ def test_a_page_without_results_says_so(tmp_path: Path, write_results: Write) ->
              for c in ("dense", "k3-r16", "k9-r16") for s in (1, 2)]  # fmt: skip
     reader = rendered(write_results(tmp_path, without=tuple(names)))
     assert "None of the 12 planned runs has a result yet." in reader.text
-    assert reader.text.count("missing") == 3 * 3
+    text = " ".join(reader.text.split())
+    assert "3 tables have no result yet: all of their models are missing" in text
+    for name in ("recognition, spoken", "recognition, new voices", "translation, spoken"):
+        assert f"paper: {name}. Missing: dense; K = 3, R = 16; K = 9, R = 16." in text
+    assert "table" not in reader.tags
     assert "svg" not in reader.tags
+
+
+def test_a_list_of_contents_leads_to_everything(tmp_path: Path, write_results: Write) -> None:
+    path = write_results(tmp_path)
+    reader = rendered(path, path)
+    parts = ("1", "2", "3", "curves", "examples", "origin")
+    assert reader.addresses == [
+        f"#e{number}{part}" for number in (0, 1) for part in ("", *(f"-{each}" for each in parts))
+    ]
+    assert len(set(reader.addresses)) == len(reader.names)
+
+
+def test_examples_open_where_there_is_something_to_see(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Not with a set of which every word is right, nor with one of which none is."""
+    said = {"id": "a", "language": "en", "reference": "one two three"}
+    heard = {"spoken": "one two three", "new voices": "one too three"}
+    examples = {
+        name: (Example(hypothesis=hypothesis, **said),) for name, hypothesis in heard.items()
+    }
+    changed = {
+        f"recognition/{cell}/1": {"examples": examples} for cell in ("dense", "k3-r16", "k9-r16")
+    } | {
+        f"translation/{cell}/1": {"examples": {"spoken": (Example(hypothesis="", **said),)}}
+        for cell in ("dense", "k3-r16", "k9-r16")
+    }
+    page = experiment_page([read_evidence(write_results(tmp_path, changed=changed))])
+    assert re.findall(r"<details open>\n<summary>(.*?)</summary>", page) == [
+        "recognition, new voices"
+    ]
 
 
 def test_a_smoke_test_is_no_result(tmp_path: Path, write_results: Write) -> None:
@@ -107,6 +148,17 @@ def test_marks_are_on_the_page(tmp_path: Path, write_results: Write) -> None:
     text = rendered(write_results(tmp_path, changed=other)).text
     assert "(other code)" in text
     assert "none: other code" in text
+
+
+def test_what_is_marked_is_in_no_figure(tmp_path: Path, write_results: Write) -> None:
+    """Neither in that of scores nor in that of training; the rest stays in both."""
+    other = {"recognition/k3-r16/1": {"code": Code(revision="r", digest="x")}}
+    page = experiment_page([read_evidence(write_results(tmp_path, changed=other))])
+    charts = re.findall('aria-label="(.*?)"', page)
+    assert len(charts) == 3 + 2  # scores of each table, training of each task
+    (recognition,) = [each for each in charts if "WER %, validation" in each]
+    assert recognition.endswith("of dense, K = 9, R = 16")
+    assert sum("K = 3, R = 16" in each for each in charts) == 2  # of translation
 
 
 def test_what_results_hold_stays_text(tmp_path: Path, write_results: Write) -> None:

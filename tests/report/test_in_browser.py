@@ -89,6 +89,28 @@ def test_on_a_desk_in_the_dark(page: Page) -> None:
     assert (seen.ground, seen.ink) == ("rgb(21, 23, 27)", "rgb(233, 234, 237)")
 
 
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the committed recipe with all that it plans, and of its ablations."""
+    recipe = Path(__file__).parents[2] / "recipes" / "paper_table"
+    path = tmp_path_factory.mktemp("committed") / "report.html"
+    evidence = [read_evidence(place) for place in (recipe, recipe / "ablations.yaml")]
+    path.write_text(experiment_page(evidence), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", [PHONE, 660, 700, 768, 900, DESK])
+def test_the_page_of_the_recipe_is_as_wide_as_the_window(committed: Path, width: int) -> None:
+    """Its tables have up to nine columns."""
+    seen = look(committed, width)
+    assert seen.said == ()
+    assert seen.width <= width
+
+
+def test_three_seeds_have_room_on_a_tablet(page: Page) -> None:
+    assert look(page.path, 660).width <= 660
+
+
 def test_in_print(page: Page, tmp_path: Path) -> None:
     printed = tmp_path / "report.pdf"
     print_page(page.path, printed)

@@ -10,7 +10,7 @@ import pytest
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.score import score_text
 from foldformer.errors import InputError, SpecError
-from foldformer.experiment.results import Counted, Recorded, read_results
+from foldformer.experiment.results import Counted, Recorded, append_plan, read_results
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.report.estimates import Figures
 from foldformer.report.evidence import Evidence, read_evidence
@@ -97,6 +97,54 @@ def test_missing_cells_are_missing(tmp_path: Path, write_results: Write) -> None
     assert "Missing: planned, and not run yet." in shown
 
 
+def test_a_change_over_fewer_seeds_than_the_scores_says_so(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Its cell has seed 1 alone; so the score of dense is over more than the change is."""
+    evidence = read_evidence(write_results(tmp_path, without=("recognition/k3-r16/2",)))
+    found = rows(evidence)
+    assert (found["k3-r16"].fewer, found["k9-r16"].fewer) == ((1,), ())
+    shown = markdown([evidence])
+    lines = [each for each in shown.splitlines() if "| 1 of 2 |" in each]
+    assert len(lines) == 2  # of recognition: spoken, new voices
+    assert all("] (seed 1) | 1 of 2 | 13.52 |" in each for each in lines)
+    note = "A change with seeds behind it is of those alone, which both models have"
+    assert shown.count(note) == 2
+    assert note not in markdown([read_evidence(write_results(tmp_path / "whole"))])
+
+
+def test_shares_are_of_the_dense_model_that_a_table_compares_with(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """A dense model of half of the layers is half of it, and not all of its own."""
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    assert recorded.spec is not None
+    dense = recorded.results["recognition/dense/1"]
+    encoder = dense.config["model"]["encoder"]
+    shallow = {
+        "config": {"model": {"encoder": {**encoder, "num_layers": 9}}},
+        "size": replace(dense.size, share=100.0),
+    }
+    cells = {
+        **recorded.spec.cells,
+        "k9-r16": replace(recorded.spec.cells["k9-r16"], against="k3-r16"),
+    }
+    path.unlink()
+    write_results(
+        tmp_path,
+        changed={f"recognition/k9-r16/{seed}": shallow for seed in (1, 2)},
+        spec=replace(recorded.spec, cells=cells),
+    )
+    found = rows(read_evidence(path))
+    assert {cell: row.share for cell, row in found.items()} == {
+        "dense": 100.0, "k3-r16": 50.0, "k9-r16": 50.0,
+    }  # fmt: skip
+    foreign = {"recognition/k3-r16/1": {"config": {"model": {"encoder": {"layers": 3}}}}}
+    other = rows(read_evidence(write_results(tmp_path / "other", changed=foreign)))
+    assert other["k3-r16"].share is None
+
+
 def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Write) -> None:
     gone = ("recognition/dense/1", "recognition/dense/2")
     row = rows(read_evidence(write_results(tmp_path, without=gone)))["k3-r16"]
@@ -139,6 +187,26 @@ def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_result
     assert found["k3-r16"].change is not None
     assert found["k9-r16"].marks == ("other code",)
     assert (found["k9-r16"].change, found["k9-r16"].refused) == (None, "other code")
+
+
+@pytest.mark.parametrize(("task", "measure"), [("recognition", "bleu"), ("translation", "wer")])
+def test_what_was_scored_by_another_measure_is_left_out_and_said(
+    tmp_path: Path, write_results: Write, task: str, measure: str
+) -> None:
+    """Counts of errors make no BLEU, nor the other way round."""
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+    tasks = {**spec.tasks, task: replace(spec.tasks[task], measure=measure)}
+    append_plan(path, replace(spec, tasks=tasks))
+    evidence = read_evidence(path)
+    assert (evidence.done, evidence.planned) == (6, 12)
+    assert all(row.score is None for row in table(evidence, task).rows)
+    shown = markdown([evidence])
+    assert (
+        "6 of 12 planned runs have a result. Left out, since the experiment names another" in shown
+    )
+    assert f"scored by: {task}/dense/1, {task}/k3-r16/1," in shown
 
 
 def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:

@@ -76,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
+    from foldformer.experiment.finished import is_finished
     from foldformer.experiment.progress import counted, spoken
     from foldformer.experiment.results import read_results
-    from foldformer.experiment.runner import is_finished
 
     recorded = read_results(planned.results)
     total = left = 0.0
     for run in runs.values():
-        finished = is_finished(run, recorded)
+        finished = is_finished(planned, run, recorded)
         begun = "begun" if run.place.exists() else ""
         print(f"{run.name:48}{'done' if finished else begun:8}{run.minutes:8.1f} min")
         total += run.minutes

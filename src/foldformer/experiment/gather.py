@@ -1,6 +1,7 @@
 """What a finished run has left, as one line of results."""
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,18 +13,20 @@ import torch
 
 from foldformer.checkpoint import read_model_config
 from foldformer.decode.measures import MEASURES
-from foldformer.errors import InputError
+from foldformer.errors import InputError, SpecError
 from foldformer.experiment.origin import code, machine, versions
 from foldformer.experiment.plan import Plan, Run
-from foldformer.experiment.results import Counted, Result, digest_of
+from foldformer.experiment.result import OF_A_VALIDATION, Example, ModelSize, Result, SetScores
+from foldformer.experiment.results import Counted, digest_of
 from foldformer.experiment.steps import scores_of, transcripts_of
 from foldformer.measure.size import dense_entries, sizes, total
-from foldformer.spec import read_yaml, to_dict
-from foldformer.train.curve import read_curve
+from foldformer.spec import from_dict, read_yaml, to_dict
+from foldformer.train.curve import CURVE, read_curve
 from foldformer.train.state import STATE
 
 _EXAMPLES = 3  # utterances of each set that are shown
 _WRITTEN = ("wer", "cer", "bleu", "chrf")
+_OF_AN_EXAMPLE = ("id", "language", "reference", "hypothesis")
 
 
 def gather(
@@ -39,8 +42,9 @@ def gather(
 
     Raises:
         InputError: something that the run should have left is missing or damaged.
+        SpecError: so is the configuration of its model.
     """
-    rows = read_curve(run.model / STATE)
+    rows = _curve(run.model / STATE)
     config = to_dict(run.config)
     if run.compress is not None:  # as the recovery has found it
         config = read_yaml(run.model / STATE / "config.yaml")
@@ -49,9 +53,9 @@ def gather(
         scores[name] = _scores(scores_of(run, name))
         said = _transcripts(transcripts_of(run, name))
         counts[name] = Counted(
-            utterances=digest_of(each["id"] for each in said),
+            utterances=digest_of(each.id for each in said),
             counts=MEASURES[run.measure].counts(
-                [each["reference"] for each in said], [each["hypothesis"] for each in said]
+                [each.reference for each in said], [each.hypothesis for each in said]
             ),
         )
         examples[name] = _examples(said)
@@ -63,7 +67,7 @@ def gather(
         measure=run.measure,
         config=config,
         compress=run.made,
-        decode=to_dict(run.decode),
+        decode=run.decode,
         data=dict(data),
         code=code(run.compress is not None),
         versions=versions(),
@@ -80,16 +84,32 @@ def gather(
     return result, counts
 
 
-def _size(folder: Path) -> dict[str, float]:
+def _curve(state: Path) -> list[dict[str, float]]:
+    """The rows of a training; whoever wrote them, they are those of a line of results."""
+    rows = read_curve(state)
+    path = state / CURVE
+    if not rows:
+        raise InputError(f"{path}: holds no validation")
+    for row in rows:
+        for key in OF_A_VALIDATION:
+            if key not in row:
+                raise InputError(f"{path}: is damaged: a validation lacks {key!r}")
+        for key, value in row.items():
+            if not math.isfinite(value):
+                raise InputError(f"{path}: step {row['step']:.0f}: {key} is {value}, no number")
+    return rows
+
+
+def _size(folder: Path) -> ModelSize:
     """What `foldformer describe` says of it, without counting operations."""
     with torch.device("meta"):
         model = read_model_config(folder).model.build()
     whole, depth = total(size for _, size in sizes(model)), model.encoder.depth
     matrices = sum(size.parameters for role, size in sizes(depth) if role != "other")
-    return {**asdict(whole), "share": 100 * matrices / dense_entries(depth)}
+    return ModelSize(**asdict(whole), share=100 * matrices / dense_entries(depth))
 
 
-def _scores(path: Path) -> dict[str, object]:
+def _scores(path: Path) -> SetScores:
     """What an evaluation printed, less what the counts tell as well."""
     found = _json(path)
     try:
@@ -106,25 +126,27 @@ def _scores(path: Path) -> dict[str, object]:
         }
         for key in _WRITTEN:
             scores[key] = {end: everything[key][end] for end in ("value", "low", "high")}
-    except (KeyError, TypeError) as error:
+        return from_dict(SetScores, scores)
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is damaged: it lacks {error}") from None
-    return scores
+    except SpecError as error:
+        raise InputError(f"{path}: is damaged: {error}") from None
 
 
-def _transcripts(path: Path) -> list[dict[str, str]]:
-    """Id, language, reference and hypothesis of every utterance, in the order of the ids."""
+def _transcripts(path: Path) -> list[Example]:
+    """Every utterance, in the order of the ids."""
     try:
         with path.open(encoding="utf-8") as file:  # not splitlines: a text may hold U+2028
             said = [
-                {key: str(line[key]) for key in ("id", "language", "reference", "hypothesis")}
+                Example(**{key: str(line[key]) for key in _OF_AN_EXAMPLE})
                 for line in map(json.loads, file)
             ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is missing or damaged ({error})") from None
-    return sorted(said, key=lambda each: each["id"])
+    return sorted(said, key=lambda each: each.id)
 
 
-def _examples(said: Sequence[dict[str, str]]) -> tuple[dict[str, str], ...]:
+def _examples(said: Sequence[Example]) -> tuple[Example, ...]:
     """Utterances drawn by their ids alone: the same ones for all models."""
     number = min(_EXAMPLES, len(said))
     return tuple(random.Random(0).sample(list(said), number))

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import foldformer
+from foldformer.experiment.result import Code
 
 _PACKAGES = (
     "foldformer",
@@ -25,8 +26,8 @@ _NO_MATTER = ("card.py", "cli", "compress", "deploy", "experiment", "measure", "
 """Parts of the package that no weight and no score of a training from nothing depends on."""
 
 
-def code(compressed: bool = False) -> dict[str, str]:
-    """`revision`: of git, or the version where the package is installed; `digest`: of the sources.
+def code(compressed: bool = False) -> Code:
+    """The revision of git, or the version where the package is installed; a digest of the sources.
 
     The digest is of the parts that decide weights and scores, so that two runs with the same digest
     were made by the same code, whatever was committed beside it. `+` behind a revision: with
@@ -39,10 +40,12 @@ def code(compressed: bool = False) -> dict[str, str]:
     sources = sorted(root.rglob("*.py"))
     parts = {path: path.relative_to(root).parts[0] for path in sources}
     decide = [path for path in sources if parts[path] not in _NO_MATTER]
-    found = {"revision": _revision(root), "digest": _digest(root, decide)}
-    if compressed:
-        found["compress"] = _digest(root, [p for p in sources if parts[p] == "compress"])
-    return found
+    others = [path for path in sources if parts[path] == "compress"]
+    return Code(
+        revision=_revision(root),
+        digest=_digest(root, decide),
+        compress=_digest(root, others) if compressed else None,
+    )
 
 
 def _digest(root: Path, sources: Iterable[Path]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from foldformer.errors import SpecError
 from foldformer.experiment.spec import (
@@ -51,7 +52,7 @@ class Run:
     settings: Settings
     config: TrainConfig
     decode: DecodeSpec
-    measure: str
+    measure: Literal["wer", "bleu"]
     sets: Mapping[str, str]
     trains: bool
     source: Path | None

@@ -7,72 +7,17 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from foldformer.decode.bootstrap import Array
 from foldformer.errors import InputError, SpecError
-from foldformer.experiment.plan import name_of
+from foldformer.experiment.result import Result
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.files import complete_files
-from foldformer.spec import Spec, from_dict, to_dict
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result(Spec):
-    """One finished run: a line of the results."""
-
-    task: str
-    """What was learnt."""
-    cell: str
-    """The row of the table."""
-    seed: int
-    """Of the training."""
-    smoke: bool
-    """Whether it only shows that the cell runs."""
-    measure: str
-    """What decides: wer or bleu."""
-    config: dict[str, object]
-    """The whole training configuration; of a compressed model, of its learning from the other."""
-    compress: dict[str, object] = field(default_factory=dict)
-    """How the model was made of another cell's: `of`, `uses`, `rank`, `order`, `start`, what was
-    `set`, and as `config` what the experiment said of the other's training, with that over it.
-    Empty where it was trained from nothing."""
-    decode: dict[str, object]
-    """How the model was heard."""
-    data: dict[str, str]
-    """Fingerprints: of `train`, `valid`, and of each set."""
-    code: dict[str, str]
-    """`revision`, and `digest` of the sources that decide weights and scores; of a compressed model
-    also `compress`, the digest of those that compress."""
-    versions: dict[str, str]
-    """Of Python and of packages."""
-    machine: dict[str, object]
-    """Processor, cores, runs side by side."""
-    date: str
-    """Of the end of the run, UTC."""
-    hours: float
-    """Of audio that the training heard."""
-    seconds: float
-    """That the training took, validations included."""
-    size: dict[str, float]
-    """`parameters`, bytes in `fp32`, `fp16`, `int8` and `int4`, and `share`: % of the dense
-    encoder's weight matrices."""
-    curve: tuple[dict[str, float], ...]
-    """A mapping for each validation: step, hours, seconds, loss and scores."""
-    scores: dict[str, dict[str, object]]
-    """Of each set: utterances, words, seconds of audio, and each measure with its interval."""
-    counts: str
-    """File with the counts of every utterance, relative to that of the results."""
-    examples: dict[str, tuple[dict[str, str], ...]] = field(default_factory=dict)
-    """Of each set, some transcripts: the same utterances for all cells."""
-
-    @property
-    def name(self) -> str:
-        """TASK/CELL/SEED."""
-        return name_of(self.task, self.cell, self.seed)
+from foldformer.spec import from_dict, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,19 +41,38 @@ class Recorded:
         path: the file.
         spec: the experiment as it was planned last; None in a file that is empty or missing.
         results: {TASK/CELL/SEED: result}; of several of the same name the last one.
+        history: every result in the order of the lines, with the experiment as it was planned then;
+            None where nothing says that.
     """
 
     path: Path
     spec: ExperimentSpec | None
     results: dict[str, Result]
+    history: tuple[tuple[Result, ExperimentSpec | None], ...] = ()
+
+    def last(self, name: str, before: int | None = None) -> int | None:
+        """The place in the history of the last result of a run, before some place; None if none."""
+        numbers = range(len(self.history) if before is None else before)
+        return next((n for n in reversed(numbers) if self.history[n][0].name == name), None)
 
     def counts(self, result: Result) -> dict[str, Counted]:
         """{set: counts} of a result.
 
         Raises:
-            InputError: the file is missing or damaged.
+            InputError: the file is missing or damaged, or is that of another result.
         """
-        return read_counts(self.path.parent / result.counts)
+        file = self.path.parent / result.counts
+        found = read_counts(file)
+        here, said = (
+            {name: len(each.counts) for name, each in found.items()},
+            {name: each.utterances for name, each in result.scores.items()},
+        )
+        if here != said:
+            raise InputError(
+                f"{file}: has the counts of {_spoken(here)}; expected {_spoken(said)}, as the line "
+                f"of {result.name} in {self.path.name} says: take both from the same place"
+            )
+        return found
 
 
 def read_results(path: Path) -> Recorded:
@@ -120,7 +84,7 @@ def read_results(path: Path) -> Recorded:
         InputError: the file is damaged; the message names the line.
     """
     spec: ExperimentSpec | None = None
-    results: dict[str, Result] = {}
+    history: list[tuple[Result, ExperimentSpec | None]] = []
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
@@ -137,11 +101,16 @@ def read_results(path: Path) -> Recorded:
             if isinstance(data, dict) and "plan" in data:
                 spec = from_dict(ExperimentSpec, data["plan"], "plan")
             else:
-                result = from_dict(Result, data)
-                results[result.name] = result
+                history.append((from_dict(Result, data), spec))
         except SpecError as error:
             raise InputError(f"{where}: {error}") from None
-    return Recorded(path=path, spec=spec, results=results)
+    results = {result.name: result for result, _ in history}
+    return Recorded(path=path, spec=spec, results=results, history=tuple(history))
+
+
+def _spoken(utterances: Mapping[str, int]) -> str:
+    """The sizes of sets, in words."""
+    return ", ".join(f"{number} utterances of {name}" for name, number in utterances.items())
 
 
 def append_plan(path: Path, spec: ExperimentSpec) -> None:
@@ -174,7 +143,7 @@ def read_counts(path: Path) -> dict[str, Counted]:
         return {
             name: Counted(
                 utterances=str(each["utterances"]),
-                counts=np.array(each["counts"], dtype=np.float64),
+                counts=_rows(each["counts"]),
             )
             for name, each in data.items()
         }
@@ -186,6 +155,13 @@ def read_counts(path: Path) -> dict[str, Counted]:
             f"{path}: is missing or damaged ({error}); it belongs to a line of the results: take "
             "both from the same place"
         ) from None
+
+
+def _rows(counts: object) -> Array:
+    found = np.array(counts, dtype=np.float64)
+    if found.ndim != 2:
+        raise ValueError("expected a row of counts for each utterance")
+    return found
 
 
 def cut_torn_line(path: Path) -> None:

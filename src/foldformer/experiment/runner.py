@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.fingerprint import fingerprint
+from foldformer.experiment.finished import check_start, is_finished
 from foldformer.experiment.gather import gather
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.processes import end, stopped_by_signals
 from foldformer.experiment.progress import WIDTH, Clock, counted, share_done, shown_loss, spoken
+from foldformer.experiment.result import Result
 from foldformer.experiment.results import (
     Recorded,
-    Result,
     append_plan,
     append_result,
     cut_torn_line,
@@ -30,28 +31,10 @@ from foldformer.experiment.steps import (
     training_of,
 )
 from foldformer.files import sole_process
-from foldformer.spec import from_dict, to_dict
-from foldformer.train.config import TrainConfig
 from foldformer.train.state import LAST, STATE
 
 _LOCK = "experiment.lock"
 _POLL = 0.1  # seconds
-
-
-def is_finished(run: Run, recorded: Recorded) -> bool:
-    """Whether the results hold this run, trained, heard and scored as the experiment says now."""
-    result = recorded.results.get(run.name)
-    if result is None or result.decode != to_dict(run.decode):
-        return False
-    if set(result.scores) != set(run.sets):
-        return False
-    said, made = dict(result.compress), run.made
-    made.pop("config", None)
-    config = said.pop("config", result.config)
-    try:
-        return said == made and from_dict(TrainConfig, config) == run.config
-    except SpecError:  # of another version
-        return False
 
 
 @dataclass
@@ -95,6 +78,7 @@ class Runner:
         self._done: set[str] = set()
         self._data: dict[tuple[str, ...], str] = {}
         self._held: tuple[int, ...] = ()
+        self._recorded = Recorded(path=self.plan.results, spec=None, results={})
 
     def run(self) -> bool:
         """Do all that is not done yet; whether every run has a result in the end.
@@ -111,12 +95,25 @@ class Runner:
             f"{self.plan.output}: another `foldformer experiment` is at work there, or trainings "
             "that it has started still save; wait for their end, or choose another `output`"
         )
-        with sole_process(self.plan.output, _LOCK, busy) as lock, stopped_by_signals():
-            self._held = (lock.fileno(),)
+        results = self.plan.results
+        written = (
+            f"{results}: another `foldformer experiment` writes results there, with its models in "
+            "another folder; wait for its end"
+        )
+        with (
+            sole_process(self.plan.output, _LOCK, busy) as lock,
+            sole_process(results.parent, f"{results.name}.lock", written),
+            stopped_by_signals(),
+        ):
+            self._held = (lock.fileno(),)  # trainings hold the models' folder, and no results
             cut_torn_line(self.plan.results)
-            recorded = read_results(self.plan.results)
-            self._waiting = [run for run in self.runs.values() if self._is_due(run, recorded)]
-            self._done = {name for name, run in self.runs.items() if is_finished(run, recorded)}
+            self._recorded = read_results(self.plan.results)
+            self._done = {
+                run.name
+                for run in self.runs.values()
+                if is_finished(self.plan, run, self._recorded)
+            }
+            self._waiting = [run for run in self.runs.values() if self._is_due(run)]
             runs = counted(len(self.runs), "run")
             self.say(
                 f"{runs}: {len(self._done)} done before; {self.jobs} at a time; "
@@ -134,12 +131,12 @@ class Runner:
                 self._stop()
         return not self.failed
 
-    def _is_due(self, run: Run, recorded: Recorded) -> bool:
+    def _is_due(self, run: Run) -> bool:
         """Not finished; or its model, which another run needs that is due, is not there."""
-        if not is_finished(run, recorded):
+        if run.name not in self._done:
             return True
         later = [each for each in self.runs.values() if each.needs == run.name]
-        return any(self._is_due(each, recorded) for each in later) and not is_trained(run)
+        return any(map(self._is_due, later)) and not is_trained(run)
 
     def _make_corpora(self) -> None:
         for step in corpora_of(self.plan.spec.corpora, self.plan.output):
@@ -174,6 +171,7 @@ class Runner:
                 self._fail(run, str(error))
 
     def _start(self, run: Run) -> None:
+        check_start(self.plan, run, self._recorded)
         # A training that is complete says so at once, or that it was another one.
         steps = training_of(run)
         if run.name not in self._done:
@@ -199,12 +197,20 @@ class Runner:
                     f"(log: {active.step.log})",
                 )
             elif active.steps:
-                active.step = active.steps.pop(0)
-                active.process = active.step.start(self.command, self._held)
+                self._go_on(active)
             else:
                 self._active.remove(active)
                 self._finish(active)
         self.show(self._state())
+
+    def _go_on(self, active: _Active) -> None:
+        """Start the next step of a run."""
+        active.step = active.steps.pop(0)
+        try:
+            active.process = active.step.start(self.command, self._held)
+        except InputError as error:
+            self._active.remove(active)
+            self._fail(active.run, str(error))
 
     def _finish(self, active: _Active) -> None:
         run, minutes = active.run, (time.monotonic() - active.begun) / 60
@@ -215,7 +221,7 @@ class Runner:
             return
         try:
             result, counts = gather(self.plan, run, self._fingerprints(run), self.jobs)
-        except InputError as error:
+        except (InputError, SpecError) as error:
             self._fail(run, str(error))
             return
         append_result(self.plan.results, result, counts)
@@ -269,7 +275,6 @@ def _scores(result: Result) -> str:
     """The decisive score of each set, in a few letters."""
     found = []
     for name, scores in result.scores.items():
-        score = scores[result.measure]
-        value = score["value"] if isinstance(score, Mapping) else None
+        value = scores.by(result.measure).value
         found.append(f"{name} " + ("-" if value is None else f"{value:.1f}"))
     return f"{result.measure.upper()} {', '.join(found)}"

@@ -72,7 +72,7 @@ def is_trained(run: Run) -> bool:
         rows = read_curve(run.model / STATE)
     except InputError:
         return False
-    return bool(rows) and rows[-1]["step"] >= run.config.training.steps
+    return bool(rows) and rows[-1].get("step", 0) >= run.config.training.steps
 
 
 def training_of(run: Run) -> list[Step]:

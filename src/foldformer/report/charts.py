@@ -41,28 +41,38 @@ class Line:
 
 
 class _Labels:
-    """Names beside points, none over another one or over a point.
+    """Names beside points, none over another one, over a point or over an interval.
 
     Args:
         places: of the points.
+        bars: (x, top, bottom) of their intervals.
     """
 
     _LETTER, _LINE = 11.5, 19.0  # about the size of a letter, as large as on a phone
     _POINT = 6.0
 
-    def __init__(self, places: Sequence[tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        places: Sequence[tuple[float, float]],
+        bars: Sequence[tuple[float, float, float]] = (),
+    ) -> None:
         around = self._POINT
         # A letter stands on its line, a point in the middle of its place.
         self._taken = [(x - around, x + around, y + around) for x, y in places]
+        self._bars = bars
 
     def beside(self, x: float, y: float, label: str) -> Markup:
         """The label of the point (x, y): above it, or as near as there is room."""
         length = self._LETTER * len(label)
-        right = x + 9 + length < _WIDTH
-        left = x + 9 if right else x - 9 - length
-        tries = (-6 + side * step * self._LINE / 2 for step in range(60) for side in (1, -1))
-        places = (y + each for each in tries)
-        height = next((each for each in places if self._is_free(left, length, each)), y - 6)
+        sides = [x + 9] if x + 9 + length < _WIDTH else []
+        sides += [x - 9 - length] if x - 9 - length > _LEFT or not sides else []
+        tries = [-6 + sign * step * self._LINE / 2 for step in range(60) for sign in (1, -1)]
+        places = [(left, y + each) for each in tries for left in sides]
+        free = [each for each in places if self._is_free(*each, length)]
+        clear = (each for each in free if not self._is_crossed(*each, length))
+        # Over an interval where nothing else is left, and beside its point at worst.
+        left, height = next(clear, free[0] if free else (sides[0], y - 6))
+        right = left > x
         self._taken.append((left, left + length, height))
         return Markup('<text class="label" x="{}" y="{}"{}>{}</text>').format(
             round(x + 9 if right else x - 9, 1),
@@ -71,7 +81,13 @@ class _Labels:
             label,
         )
 
-    def _is_free(self, left: float, length: float, height: float) -> bool:
+    def _is_crossed(self, left: float, height: float, length: float) -> bool:
+        return any(
+            left < x < left + length and top < height + 4 and height - self._LINE < bottom
+            for x, top, bottom in self._bars
+        )
+
+    def _is_free(self, left: float, height: float, length: float) -> bool:
         inside = self._LINE <= height <= _HEIGHT - _BOTTOM
         return inside and not any(
             left < end and begin < left + length and abs(height - other) < self._LINE - 0.1
@@ -105,7 +121,10 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
     parts = [_frame(across, up, x, y)]
     path = " ".join(f"{across(each.x)},{up(each.y)}" for each in best)
     parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
-    labels = _Labels([(across(each.x), up(each.y)) for each in points])
+    labels = _Labels(
+        [(across(each.x), up(each.y)) for each in points],
+        [(across(each.x), up(each.high), up(each.low)) for each in points],
+    )
     for number, each in enumerate(points):
         place, height = across(each.x), up(each.y)
         parts.append(

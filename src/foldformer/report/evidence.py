@@ -1,11 +1,12 @@
 """An experiment with its results, read from where they lie."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.results import Result, read_results
+from foldformer.experiment.result import Result
+from foldformer.experiment.results import read_results
 from foldformer.experiment.spec import (
     ExperimentSpec,
     experiment_file,
@@ -24,13 +25,15 @@ class Evidence:
     Attributes:
         path: the file of the results, whether it exists or not.
         spec: the experiment.
-        results: {TASK/CELL/SEED: result}.
+        results: {TASK/CELL/SEED: result}, but for those in `otherwise`.
+        otherwise: runs that were scored by another measure than the experiment names now.
         tables: all of them, complete or not.
     """
 
     path: Path
     spec: ExperimentSpec
     results: dict[str, Result]
+    otherwise: tuple[str, ...] = ()
     tables: tuple[Table, ...] = field(default_factory=tuple)
 
     @property
@@ -88,9 +91,17 @@ def read_evidence(place: Path) -> Evidence:
         raise InputError(
             f"{recorded.path}: holds results of a smoke test beside real ones; keep them apart"
         )
+    otherwise = [
+        name
+        for name, each in recorded.results.items()
+        if each.task in spec.tasks and each.measure != spec.tasks[each.task].measure
+    ]
+    kept = {name: each for name, each in recorded.results.items() if name not in otherwise}
+    recorded = replace(recorded, results=kept)
     return Evidence(
         path=recorded.path,
         spec=spec,
-        results=recorded.results,
+        results=kept,
+        otherwise=tuple(otherwise),
         tables=tuple(tables_of(spec, recorded)),
     )

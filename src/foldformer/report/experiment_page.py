@@ -1,5 +1,7 @@
 """The results of experiments as one HTML page that needs nothing else."""
 
+import math
+import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,13 +12,20 @@ from foldformer.decode.edits import Pair, aligned
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.results import Result
+from foldformer.experiment.result import Example, Result
 from foldformer.measure.similarity import Similarity
 from foldformer.report.charts import Line, Point, curves, heat, key, scatter
 from foldformer.report.evidence import Evidence
 from foldformer.report.row_text import HOW_TO_READ, heading, notes, of_paper, row_text, status
 from foldformer.report.tables import Table
 from foldformer.report.templates import templates
+
+_TITLES = {
+    "curves": "Training curves",
+    "examples": "Examples",
+    "origin": "Where the figures come from",
+    "similarity": "Similarity of layers",
+}
 
 
 def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None = None) -> str:
@@ -29,31 +38,34 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
         similarity: of the layers of a model, to be shown too.
     """
     environment = templates()
-    environment.filters["kept"] = _kept
+    environment.filters["pieces"] = _pieces
     return environment.get_template("experiment.html").render(
         title=" and ".join(each.spec.title for each in evidence),
-        experiments=[_experiment(each) for each in evidence],
+        titles=_TITLES,
+        experiments=[_experiment(each, f"e{number}") for number, each in enumerate(evidence)],
         reading=f"{HOW_TO_READ} {of_paper()}",
         similarity=None if similarity is None else _similarity(similarity),
     )
 
 
-def _kept(text: str) -> str:
-    """The text with intervals, deviations and equations that are not broken between lines."""
-    for mark in ("± ", " = ", ", +", ", -", ", 0", *(f", {digit}" for digit in range(1, 10))):
-        text = text.replace(mark, mark.replace(" ", "\N{NO-BREAK SPACE}"))
-    return text
+def _pieces(text: str) -> list[str]:
+    """A figure cut where lines may break: not in its interval, its deviation, its seeds."""
+    return re.findall(r"\[.*?\]|\(.*?\)|± \S+|\S+", text)
 
 
-def _experiment(evidence: Evidence) -> dict[str, Any]:
+def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
+    """What the template shows of an experiment; `name` begins the names of its places."""
+    empty = [table for table in evidence.tables if all(row.score is None for row in table.rows)]
     return {
+        "name": name,
         "title": evidence.spec.title,
         "path": evidence.path.name,
         "status": status(evidence),
         "smoke": evidence.smoke,
-        "tables": [_table(table) for table in evidence.tables],
+        "tables": [_table(table) for table in evidence.tables if table not in empty],
+        "empty": [(heading(table), [row.title for row in table.rows]) for table in empty],
         "curves": list(_curves(evidence)),
-        "examples": list(_examples(evidence)),
+        "examples": _opened(list(_examples(evidence))),
         "origin": _origin(evidence),
     }
 
@@ -81,14 +93,25 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """One figure for each table and task: the validation scores of the cells that train."""
+    """One figure for each table and task: the validation scores of the cells that train.
+
+    A cell with a mark in the table is left out: its scores are of other data or other code.
+    """
     spec = evidence.spec
+    marked = {
+        (table.table, table.task, row.cell)
+        for table in evidence.tables
+        for row in table.rows
+        if row.marks
+    }
     for name in dict.fromkeys(cell.table for cell in spec.cells.values()):
         for task, said in spec.tasks.items():
             lines = []
             for cell, row in spec.cells.items():
                 found = [r for r in evidence.results.values() if (r.task, r.cell) == (task, cell)]
                 points = _mean_curve(found, said.measure)
+                if (name, task, cell) in marked:
+                    continue
                 if row.table == name and row.model_of is None and points:
                     lines.append(Line(row.title, points))
             if lines:
@@ -126,15 +149,30 @@ def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
                 seed = evidence.spec.seeds_of(cell)[0]
                 result = evidence.results.get(name_of(task, cell, seed))
                 for each in result.examples.get(name, ()) if result is not None else ():
-                    shown = utterances.setdefault(each["id"], {**each, "written": []})
+                    shown = utterances.setdefault(each.id, {"said": each, "written": []})
                     shown["written"].append((row.title, _pairs(each)))
             if utterances:
                 yield {"heading": f"{task}, {name}", "utterances": list(utterances.values())}
 
 
-def _pairs(each: Mapping[str, str]) -> list[Pair]:
-    reference, hypothesis = (normalised(each[key]).split() for key in ("reference", "hypothesis"))
-    return aligned(reference, hypothesis)
+def _opened(sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One of them open: that with the fewest errors, of those with any; the first if none has."""
+
+    def wrong(found: dict[str, Any]) -> float:
+        pairs = [
+            pair
+            for utterance in found["utterances"]
+            for _, alignment in utterance["written"]
+            for pair in alignment
+        ]
+        return statistics.fmean(a != b for a, b in pairs) if pairs else 0.0
+
+    shares = [wrong(found) or math.inf for found in sets]
+    return [{**found, "open": n == shares.index(min(shares))} for n, found in enumerate(sets)]
+
+
+def _pairs(each: Example) -> list[Pair]:
+    return aligned(*(normalised(text).split() for text in (each.reference, each.hypothesis)))
 
 
 def _origin(evidence: Evidence) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from foldformer.report.written import figure, megabytes
 
 _TABLE = re.compile(r"(<!-- results: (.+?) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
 _CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+_INTERVAL = re.compile(r"[^\[]+\[.+?\]")  # a figure as far as its interval
 _FIGURE = re.compile(r"([^\s|(]*)(<!-- result: (.+?) -->)")
 
 
@@ -74,11 +75,12 @@ def copied(document: Path, evidence: Evidence) -> list[str]:
     text = document.read_text(encoding="utf-8")
     plain = "".join(_FIGURE.sub("", _TABLE.sub("", part)) for part in _CODE.split(text)[::2])
     shown = [row_text(row, table.measure) for table in evidence.tables for row in table.rows]
-    figures = {figure.partition(" ±")[0] for row in shown for figure in (row.score, row.change)}
+    said = (_INTERVAL.match(figure) for row in shown for figure in (row.score, row.change))
+    figures = {found[0] for found in said if found is not None}
     return sorted(
         figure
         for figure in figures
-        if "[" in figure and any(digit in figure for digit in "123456789") and figure in plain
+        if any(digit in figure for digit in "123456789") and figure in plain
     )
 
 
@@ -121,7 +123,7 @@ def _value(table: Table, row: Row, what: str) -> str:
     """A figure as tables write it; empty where there is none."""
     if row.score is None:
         return ""
-    share, stored = row.size("share"), row.stored
+    share, stored = row.share, row.stored
     shown = {
         table.measure: figure(row.score.value),
         "change": change_text(row).partition(" ")[0] if row.change is not None else "",

@@ -1,5 +1,6 @@
 """What tables of experiments say, in words: alike on pages and in Markdown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foldformer.report.evidence import Evidence
@@ -27,7 +28,7 @@ class RowText:
 
 def row_text(row: Row, measure: str) -> RowText:
     """A row of a table that is scored by this measure."""
-    share, stored, hours, minutes = row.size("share"), row.stored, row.hours, row.minutes
+    share, stored, hours, minutes = row.share, row.stored, row.hours, row.minutes
     their, relative = (
         (None, None) if row.paper is None else (row.paper.score(measure), row.paper.change(measure))
     )
@@ -59,11 +60,28 @@ def change_text(row: Row) -> str:
         return f"none: {row.refused}" if row.refused else ""
     found = row.change
     shown = f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"
-    return shown if found.spread is None else f"{shown} ± {found.spread:.1f}"
+    if found.spread is not None:
+        shown += f" ± {found.spread:.1f}"
+    return f"{shown} ({_seeds(row.fewer)})" if row.fewer else shown
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """seed 1; seeds 1, 2."""
+    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
 
 
 def status(evidence: Evidence) -> str:
     """How much there is, in a sentence or two."""
+    if evidence.otherwise:
+        found = _status(evidence)
+        return (
+            f"{found} Left out, since the experiment names another measure than they were scored "
+            f"by: {', '.join(evidence.otherwise)}."
+        )
+    return _status(evidence)
+
+
+def _status(evidence: Evidence) -> str:
     if evidence.smoke:
         return (
             f"A smoke test, {evidence.done} of {evidence.planned} runs: it shows that cells run; "
@@ -96,6 +114,11 @@ def notes(table: Table) -> list[str]:
         found.append(
             "Rows with a mark were trained or scored on other data, or by other code, than most; "
             "changes across that are refused."
+        )
+    if any(row.fewer for row in table.rows):
+        found.append(
+            "A change with seeds behind it is of those alone, which both models have; scores are "
+            "of all seeds of a row, so that the two can disagree."
         )
     if any(row.score is None for row in table.rows):
         found.append("Missing: planned, and not run yet.")

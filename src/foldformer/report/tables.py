@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from foldformer.decode.measures import MEASURES
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.results import Recorded, Result
+from foldformer.experiment.result import Result
+from foldformer.experiment.results import Recorded
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.report.estimates import Estimate, Figures
 from foldformer.report.paper import PaperRow, paper
+from foldformer.report.shares import share_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +24,12 @@ class Row:
         title: its name in tables.
         results: of its seeds; empty where nothing was run.
         wanted: seeds that were planned.
+        share: entries of its matrices, in % of those of the dense encoder that it is compared with:
+            of the cell at the end of the way from `against` to `against`. None where one of the two
+            is not known.
         score: None where there is no result.
         change: against another cell, in % of it; None where there is none, or `refused` says why.
+        fewer: the seeds of the change, where one of the two cells has others too; empty elsewhere.
         marks: in what its runs differ from most of the table.
         refused: why there is no relative change, where one was planned and there are results.
         paper: the paper's row.
@@ -33,20 +39,20 @@ class Row:
     title: str
     results: tuple[Result, ...]
     wanted: int
+    share: float | None = None
     score: Estimate | None = None
     change: Estimate | None = None
+    fewer: tuple[int, ...] = ()
     marks: tuple[str, ...] = ()
     refused: str | None = None
     paper: PaperRow | None = None
 
-    def size(self, key: str) -> float | None:
-        """Of the model: `parameters`, `share`, or bytes at `fp32` and so on."""
-        return self.results[0].size[key] if self.results else None
-
     @property
-    def stored(self) -> float | None:
+    def stored(self) -> int | None:
         """Bytes of the weights as they were heard: of fp32 unless they were rounded."""
-        return self.size(str(self.results[0].decode["weights"])) if self.results else None
+        if not self.results:
+            return None
+        return self.results[0].size.stored(self.results[0].decode.weights)
 
     @property
     def hours(self) -> float | None:
@@ -156,7 +162,7 @@ class _Sheet:
         content = None
         if shown:
             scores = shown[0].scores[self.set]
-            content = int(str(scores["utterances"])), int(str(scores["words"]))
+            content = scores.utterances, scores.words
         return Table(
             table=table,
             task=self.task,
@@ -172,20 +178,35 @@ class _Sheet:
         origins = [self.origin(each) for each in results.values()]
         marks = [what for each in origins if usual is not None for what in each.differences(usual)]
         change, refused = None, None
+        fewer: tuple[int, ...] = ()
         if results and said.against is not None and said.table == table:
-            change, refused = self.change(results, self.runs(said.against))
+            others = self.runs(said.against)
+            change, refused = self.change(results, others)
+            if change is not None and not results.keys() == others.keys() == change.seeds.keys():
+                fewer = tuple(change.seeds)
         runs = {seed: result.name for seed, result in results.items()}
         return Row(
             cell=cell,
             title=said.title,
             results=tuple(results.values()),
             wanted=len(self.spec.seeds_of(cell)),
+            share=self.share(cell),
             score=self.figures.score(runs) if runs else None,
             change=change,
+            fewer=fewer,
             marks=tuple(dict.fromkeys(marks)),
             refused=refused,
             paper=None if said.paper is None else paper().rows[said.paper],
         )
+
+    def share(self, cell: str) -> float | None:
+        """Of the weight matrices of the dense encoder that all is compared with in the end."""
+        whole, way = cell, {cell}
+        while (further := self.spec.cells[whole].against) is not None and further not in way:
+            whole = further
+            way.add(whole)
+        own, other = (list(self.runs(each).values()) for each in (cell, whole))
+        return share_of(own[0], other[0]) if own and other else None
 
     def runs(self, cell: str) -> dict[int, Result]:
         """{seed: result} of those that were planned and are there."""
@@ -196,7 +217,7 @@ class _Sheet:
     def origin(self, result: Result) -> _Origin:
         """What has to be the same for two results to be compared."""
         data = (result.data["train"], result.data["valid"], result.data[self.set])
-        return _Origin(data, result.code["digest"], result.code.get("compress"))
+        return _Origin(data, result.code.digest, result.code.compress)
 
     def change(
         self, here: dict[int, Result], there: dict[int, Result]

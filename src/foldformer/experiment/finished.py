@@ -1,0 +1,118 @@
+"""Which runs need not be done again: results that are of what the experiment says now."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from foldformer.errors import InputError, SpecError
+from foldformer.experiment.plan import Plan, Run
+from foldformer.experiment.result import Result
+from foldformer.experiment.results import Recorded
+from foldformer.files import complete_files
+from foldformer.spec import from_dict, to_dict
+from foldformer.train.config import TrainConfig
+from foldformer.train.state import STATE
+
+_EARLIER = "earlier.json"
+"""In the folder of a run: its configuration, and those of the trainings that it began from."""
+
+
+def is_finished(plan: Plan, run: Run, recorded: Recorded) -> bool:
+    """Whether the results hold this run, trained, heard and scored as the experiment says now.
+
+    What a model began from counts, too: where that was trained in another way before this one's
+    result was written, the result is of another model.
+    """
+    number = recorded.last(run.name)
+    return (
+        number is not None
+        and _is_scored_so(run, recorded, number)
+        and _is_trained_so(plan, run, recorded, number)
+    )
+
+
+def _is_scored_so(run: Run, recorded: Recorded, number: int) -> bool:
+    """Whether a result was heard and scored, on the manifests that are planned for this run."""
+    result, spec = recorded.history[number]
+    if (result.decode, result.measure) != (run.decode, run.measure):
+        return False
+    if spec is not None and run.task in spec.tasks and spec.tasks[run.task].sets != run.sets:
+        return False
+    return result.scores.keys() == run.sets.keys()
+
+
+def _is_trained_so(plan: Plan, run: Run, recorded: Recorded, number: int) -> bool:
+    """Whether a result is of this run's model, and that one of those that it begins from."""
+    if not _is_model_of(run, recorded.history[number][0]):
+        return False
+    earlier = None if run.needs is None else recorded.last(run.needs, number)
+    if run.needs is None or earlier is None:  # recorded elsewhere: nothing says it was another one
+        return True
+    return _is_trained_so(plan, plan.runs[run.needs], recorded, earlier)
+
+
+def _is_model_of(run: Run, result: Result) -> bool:
+    """Whether a result says the configuration of this run, and how its model is made."""
+    said, made = dict(result.compress), run.made
+    made.pop("config", None)
+    return _is_config(said.pop("config", result.config), run.config) and said == made
+
+
+def _is_config(said: object, config: TrainConfig) -> bool:
+    try:
+        return from_dict(TrainConfig, said) == config
+    except SpecError:  # of another version
+        return False
+
+
+def check_start(plan: Plan, run: Run, recorded: Recorded) -> None:
+    """Note what a training begins from; refuse to go on with one that began from something else.
+
+    The training itself cannot tell: its configuration names the folder of the other model, and that
+    is as before. Where its own has changed, it says so by itself.
+
+    Raises:
+        InputError: the folder holds a model that began from a training that is now planned in
+            another way, or the note cannot be written.
+    """
+    if not run.trains or run.needs is None:
+        return
+    configs = [run.config, *(each.config for each in _earlier(plan, run))]
+    note = run.place / _EARLIER
+    if not (run.model / STATE).exists():
+        with complete_files(note.parent) as beside:
+            text = json.dumps([to_dict(each) for each in configs])
+            (beside / note.name).write_text(text, encoding="utf-8")
+    elif not _began_so(plan, run, recorded, note, configs):
+        raise InputError(
+            f"{run.model}: was trained from {run.needs} as that was planned before; remove the "
+            "folder, and it is trained from what that has learnt now"
+        )
+
+
+def _began_so(
+    plan: Plan, run: Run, recorded: Recorded, note: Path, configs: Sequence[TrainConfig]
+) -> bool:
+    """What the note says; without one, which runs had not at first, what a result says."""
+    try:
+        said = json.loads(note.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        number = recorded.last(run.name)
+        return (
+            number is None
+            or not _is_model_of(run, recorded.history[number][0])
+            or _is_trained_so(plan, run, recorded, number)
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{note}: cannot be read: {error}") from None
+    if not isinstance(said, list) or len(said) != len(configs):
+        return False
+    own, *earlier = map(_is_config, said, configs)
+    return not own or all(earlier)
+
+
+def _earlier(plan: Plan, run: Run) -> Iterator[Run]:
+    """The runs whose models this one begins from, the nearest first."""
+    while run.needs is not None:
+        run = plan.runs[run.needs]
+        yield run
