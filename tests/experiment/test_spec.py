@@ -29,6 +29,8 @@ from foldformer.experiment.spec import read_experiment
          "compress: a cell with model_of makes no model"),
         ("set: {model.encoder.uses: 1}", "compress: {of: k3-int8, uses: 3, rank: 2}",
          "cells.dense.compress.of: k3-int8 is not trained from nothing"),
+        ("title: Played", "title: Played\nabout_sets: {digit: spoken}",
+         "about_sets.digit: there is no 'digit'; did you mean 'digits'"),
         ("measure: wer", "measure: cer", "'cer' is none of wer, bleu"),
         ("config: base.yaml, measure: wer", "config: base.yaml, minutes: 0, measure: wer",
          "minutes: expected more than 0"),
@@ -115,6 +117,7 @@ def test_a_smoke_test_is_small_and_apart(recipe: Path) -> None:
         "translation/dense/1", "translation/k3/1",
     ]  # fmt: skip
     assert planned.results == Path("runs/played-smoke/results/experiment.jsonl")
+    assert planned.spec.about_sets == {}  # which tell of the real ones
     for run in planned.runs.values():
         assert run.config.training.steps == 1
         assert Path("runs/played-smoke") in run.place.parents

@@ -143,6 +143,17 @@ def test_a_smoke_test_is_no_result(tmp_path: Path, write_results: Write) -> None
     assert "A smoke test, 12 of 12 runs: it shows that cells run; its figures mean nothing." in text
 
 
+def test_the_page_says_what_the_data_are(tmp_path: Path, write_results: Write) -> None:
+    spec = read_results(write_results(tmp_path)).spec
+    assert spec is not None
+    said = replace(spec, about="Half an hour, put together.", about_sets={"spoken": "two voices"})
+    reader = rendered(write_results(tmp_path, spec=said))
+    text = " ".join(reader.text.split())
+    assert "Half an hour, put together." in text
+    assert text.count("spoken: two voices.") == 2  # recognition and translation
+    assert "by the row's own training alone, as often as it heard it" in text
+
+
 def test_marks_are_on_the_page(tmp_path: Path, write_results: Write) -> None:
     other = {"recognition/k3-r16/1": {"code": {"revision": "r", "digest": "x"}}}
     text = rendered(write_results(tmp_path, changed=other)).text

@@ -155,6 +155,8 @@ def made_small(spec: ExperimentSpec) -> ExperimentSpec:
         spec,
         title=f"{spec.title} (smoke test)",
         output=f"{spec.output}-smoke",
+        about="",
+        about_sets={},
         corpora=small.corpora,
         seeds=spec.seeds[:1],
         tasks=tasks,

@@ -136,6 +136,10 @@ class ExperimentSpec(Spec):
     in `results`."""
     corpora: tuple[str, ...] = ()
     """Corpora to make first: each is what follows `foldformer corpus`."""
+    about: str = ""
+    """What the data are, and how much there is of them: stands above the tables of the page."""
+    about_sets: dict[str, str] = field(default_factory=dict)
+    """What a set is, by its name: stands below each of its tables."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Of weights, order of the data, augmentation and dropout: the same for all cells."""
     tasks: dict[str, TaskSpec]
@@ -163,6 +167,9 @@ class ExperimentSpec(Spec):
                 raise SpecError(f"tasks.{name}.after: {task.after} itself comes after another task")
         for name, cell in self.cells.items():
             self._check_cell(f"cells.{name}", cell)
+        sets = {name for task in self.tasks.values() for name in task.sets}
+        for name in self.about_sets:
+            _check_known(f"about_sets.{name}", name, sets)
         for name in self.smoke.tasks:
             _check_known(f"smoke.tasks.{name}", name, self.tasks)
 

@@ -16,7 +16,15 @@ from foldformer.experiment.result import Example, Result
 from foldformer.measure.similarity import Similarity
 from foldformer.report.charts import Line, Point, curves, heat, key, scatter
 from foldformer.report.evidence import Evidence
-from foldformer.report.row_text import HOW_TO_READ, heading, notes, of_paper, row_text, status
+from foldformer.report.row_text import (
+    HOURS,
+    HOW_TO_READ,
+    heading,
+    notes,
+    of_paper,
+    row_text,
+    status,
+)
 from foldformer.report.tables import Table
 from foldformer.report.templates import templates
 
@@ -43,7 +51,7 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
         title=" and ".join(each.spec.title for each in evidence),
         titles=_TITLES,
         experiments=[_experiment(each, f"e{number}") for number, each in enumerate(evidence)],
-        reading=f"{HOW_TO_READ} {of_paper()}",
+        reading=f"{HOW_TO_READ} {HOURS} {of_paper()}",
         similarity=None if similarity is None else _similarity(similarity),
     )
 
@@ -59,6 +67,7 @@ def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "title": evidence.spec.title,
+        "about": evidence.spec.about,
         "path": evidence.path.name,
         "status": status(evidence),
         "smoke": evidence.smoke,

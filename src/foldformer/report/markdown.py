@@ -32,7 +32,7 @@ def markdown_table(table: Table) -> str:
         lines.append(_line([*cells, shown.paper_score, shown.paper_change][: len(columns)]))
     said = notes(table)
     if any(row.score is not None for row in table.rows):
-        said.insert(1, HOW_TO_READ)
+        said.insert(1 + bool(table.about), HOW_TO_READ)
     if with_paper:
         said.append(of_paper())
     return "\n".join([*lines, "", *(f"- {note}" for note in said)])

@@ -103,6 +103,13 @@ HOW_TO_READ = (
 )
 """What the figures of every table are."""
 
+HOURS = (
+    "Hours heard: of audio, by the row's own training alone, as often as it heard it. They are not "
+    "how much data there is; and what a model began from, the recogniser of a translation or the "
+    "original of a compressed model, has heard its own."
+)
+"""What that column is, which the page alone has."""
+
 
 def notes(table: Table) -> list[str]:
     """What has to be known of this table."""
@@ -110,6 +117,8 @@ def notes(table: Table) -> list[str]:
     if table.content is not None:
         utterances, words = table.content
         found.append(f"{utterances} utterances, {words} words.")
+    if table.about:
+        found.append(f"{table.set}: {table.about}.")
     if any(row.marks for row in table.rows):
         found.append(
             "Rows with a mark were trained or scored on other data, or by other code, than most; "

@@ -77,6 +77,7 @@ class Table:
         set: what it was scored on.
         measure: by what.
         rows: in the order of the experiment.
+        about: what the set is; empty where the experiment does not say that.
         content: utterances and words of the set; None where there is no result.
     """
 
@@ -85,6 +86,7 @@ class Table:
     set: str
     measure: str
     rows: tuple[Row, ...]
+    about: str
     content: tuple[int, int] | None
 
     @property
@@ -169,6 +171,7 @@ class _Sheet:
             set=self.set,
             measure=self.spec.tasks[self.task].measure,
             rows=tuple(self.row(table, cell, usual) for cell in cells),
+            about=self.spec.about_sets.get(self.set, ""),
             content=content,
         )
 
