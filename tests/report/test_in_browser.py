@@ -38,8 +38,8 @@ def page(
     path = folder / "report.html"
     if request.param == "experiment":
         path.write_text(experiment(folder, write_results), encoding="utf-8")
-        # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.
-        return Page(path, 3 + 2 * (1 + 3) + 1, 6)
+        # 3 scatters, 2 figures of curves with 3 signs and, without the marked row, 2; similarities.
+        return Page(path, 3 + (1 + 3) + (1 + 2) + 1, 6)
     said = plan_page(made, drawn, model="m" * 200, precision="int8", calibrated=True)
     path.write_text(said, encoding="utf-8")
     # The curve with 4 signs, 2 of similarities, 1 spectrum.
