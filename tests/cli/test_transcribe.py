@@ -208,7 +208,7 @@ def test_a_recording_is_not_written_over(model: Path, audio: Path, call) -> None
         (["calls", "--format", "srt"], "format: srt holds one recording, and there are 3"),
         (["calls/a.wav", "--format", "vtt", "--num-best", "1"], "num-best: vtt holds one"),
         (["calls", "--segment", "400ms"], "segment: expected 1s or more, got '400ms'"),
-        (["calls", "--segment", "x"], "'x' is not a duration"),
+        (["calls", "--segment", "x"], "segment: 'x' is no positive duration"),
         (["calls", "calls/x/../a.wav", "--output", "out"], "would have the name of that of"),
         (["calls/a.wav", "--output", "calls/b.flac"], "it is a file, not a folder"),
         (["none*"], "none*: fits no recording"),

@@ -114,7 +114,10 @@ def test_what_to_compare_with_is_looked_at_first(
     for other, message in (
         ("folder", "config.yaml: missing; a model folder needs config.yaml"),
         ("said.jsonl", "said.jsonl, line 1"),
-        ("gone", "gone: no such file or folder; expected a model folder, or transcripts"),
+        (
+            "gone",
+            "gone: no such file or folder; expected a model folder, an export, or transcripts",
+        ),
     ):
         code, out, err = call("evaluate", model, "none.jsonl", "--against", tmp_path / other)
         assert (code, out) == (2, "")
