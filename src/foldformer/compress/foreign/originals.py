@@ -129,9 +129,8 @@ def batches_of(
         ) from None
     if whisper:
         return _windows(folder, tokenizer, paths, least)
-    if (
-        tokenizer.pad_token is None
-    ):  # models that only ever generate; the mask hides what stands there
+    # Models that only ever generate have none. The mask hides what stands there.
+    if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     said = [line for path in paths for line in inputs.lines_of(path)]
     if least is not None:
