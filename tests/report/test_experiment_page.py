@@ -29,6 +29,7 @@ class Reader(HTMLParser):
         self.addresses: list[str] = []
         self.labels: set[str] = set()
         self.names: set[str] = set()
+        self.empty = text.count('<td data-label="change, %"></td>')
         self.text = ""
         self.feed(text)
         self.close()
@@ -86,6 +87,7 @@ def test_a_page_shows_all_there_is(tmp_path: Path, write_results: Write) -> None
         "layers 0 and 1: 0.50",
     ):
         assert part in reader.text
+    assert reader.empty == 3  # the change of dense, in three tables: a phone leaves its line out
     # 3 scatters, 2 figures of curves with 3 signs each, 1 of similarities.
     assert reader.tags.count("svg") == 3 + 2 * (1 + 3) + 1
     assert {"WER %", "BLEU", "change, %", "paper: WER %", "MB"} <= reader.labels

@@ -50,6 +50,7 @@ class _Labels:
 
     _LETTER, _LINE = 11.5, 19.0  # about the size of a letter, as large as on a phone
     _POINT = 6.0
+    _FAR = 50.0  # from its point, a name is taken for another one's
 
     def __init__(
         self,
@@ -69,8 +70,12 @@ class _Labels:
         tries = [-6 + sign * step * self._LINE / 2 for step in range(60) for sign in (1, -1)]
         places = [(left, y + each) for each in tries for left in sides]
         free = [each for each in places if self._is_free(*each, length)]
-        clear = (each for each in free if not self._is_crossed(*each, length))
-        # Over an interval where nothing else is left, and beside its point at worst.
+        clear = (
+            each
+            for each in free
+            if abs(each[1] - y) < self._FAR and not self._is_crossed(*each, length)
+        )
+        # Over an interval where nothing else is near, and beside its point at worst.
         left, height = next(clear, free[0] if free else (sides[0], y - 6))
         right = left > x
         self._taken.append((left, left + length, height))
@@ -133,8 +138,9 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
             )
         )
         parts.append(_marker(number, place, height, each in best))
-        parts.append(labels.beside(place, height, each.label))
         parts.append(Markup("</g>"))
+    # On top of all intervals, so that the ground around their letters is seen.
+    parts += [labels.beside(across(each.x), up(each.y), each.label) for each in points]
     said = f"{y} against {x}; on the front: {', '.join(each.label for each in best)}"
     return _svg(parts, said)
 
