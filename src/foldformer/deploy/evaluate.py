@@ -1,4 +1,7 @@
-"""What an export writes for every utterance of a manifest, in the runtime itself."""
+"""What an export writes for every utterance of a manifest, in the runtime itself.
+
+Not for a device: manifests are read by Lhotse, which brings PyTorch.
+"""
 
 import tempfile
 import time
