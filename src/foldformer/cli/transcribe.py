@@ -145,6 +145,9 @@ def _listen(recognizer: _Recognizer, args: argparse.Namespace) -> int:
 
 def _grown(writer: "Writer", write: Write) -> "Callable[[Segment], object]":
     """What writes a segment that is not at its end yet."""
+    from foldformer.report.transcripts import LiveWriter
+
+    assert isinstance(writer, LiveWriter)  # `open_export` has refused the others
     return lambda segment: write(writer.partial(segment))
 
 

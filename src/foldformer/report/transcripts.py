@@ -28,16 +28,20 @@ class Writer(ABC):
     def segment(self, segment: Segment) -> str:
         """What is written of the next segment."""
 
-    def partial(self, segment: Segment) -> str:
-        """What is written of a segment that is not at its end yet."""
-        raise NotImplementedError(f"{type(self).__name__} writes whole segments")
-
     def end(self) -> str:
         """What stands after the last segment."""
         return ""
 
 
-class TextWriter(Writer):
+class LiveWriter(Writer):
+    """One that can write partial results, too."""
+
+    @abstractmethod
+    def partial(self, segment: Segment) -> str:
+        """What is written of a segment that is not at its end yet."""
+
+
+class TextWriter(LiveWriter):
     """A line for each segment in which there are words; an empty one if there are none at all.
 
     Partial results stand on lines of their own, behind the seconds after which they were known.
@@ -64,7 +68,7 @@ class TextWriter(Writer):
         return "".join(f"{self._name}{line}\n" for line in lines)
 
     def partial(self, segment: Segment) -> str:
-        """See Writer."""
+        """See LiveWriter."""
         return f"{self._name}{segment.end:7.2f} s  {segment.transcripts[0].text}\n"
 
     def end(self) -> str:
@@ -72,7 +76,7 @@ class TextWriter(Writer):
         return f"{self._name}\n" if self._empty else ""
 
 
-class JsonWriter(Writer):
+class JsonWriter(LiveWriter):
     """A JSON object a line for each segment; partial results have `partial` in place of `text`.
 
     Args:
@@ -98,7 +102,7 @@ class JsonWriter(Writer):
         return json.dumps(_told(found), ensure_ascii=self._ascii_only) + "\n"
 
     def partial(self, segment: Segment) -> str:
-        """See Writer."""
+        """See LiveWriter."""
         text = segment.transcripts[0].text
         found = {"file": self._file, "start": segment.start, "end": segment.end, "partial": text}
         return json.dumps(found, ensure_ascii=self._ascii_only) + "\n"
