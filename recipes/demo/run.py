@@ -6,12 +6,14 @@ only starts it, two trainings side by side, and gathers what it prints into tabl
 
 import gzip
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,8 +43,10 @@ def main() -> None:
     """Compose, train, evaluate, export, print."""
     began = time.monotonic()
     say("1. Speech: numbers, dates and times, composed from recorded words")
-    compose("demo/corpus", "it,es", hours="1.25")
-    compose("demo/corpus-it", "it", hours="2")
+    corpora = (("demo/corpus", "it,es", "1.25"), ("demo/corpus-it", "it", "2"))
+    with ThreadPoolExecutor(max_workers=2) as pool:  # each thread waits for a process
+        for made in pool.map(lambda corpus: compose(*corpus), corpora):
+            print(made)
     say("2. Training two recognisers side by side, one core each")
     train_pair(RECOGNISERS, "asr.yaml", ())
     say("3. Training two translators, from Italian speech into Spanish text")
@@ -59,11 +63,11 @@ def main() -> None:
         print(f"    foldformer transcribe {folder} demo/recordings/*.flac")
 
 
-def compose(folder: str, languages: str, hours: str) -> None:
-    """Compose a corpus, unless an earlier demonstration has."""
+def compose(folder: str, languages: str, hours: str) -> str:
+    """Compose a corpus, unless an earlier demonstration has; what the command says of it."""
     counts = ["--dev", "40", "--test", "250", "--hours", hours, "--seed", SEED]
     kinds = ["--languages", languages, "--kinds", "numbers,dates,times"]
-    print(foldformer("corpus", "composed", folder, *counts, *kinds))
+    return foldformer("corpus", "composed", folder, *counts, *kinds)
 
 
 def print_table(rows: list[list[str]]) -> None:
@@ -136,18 +140,26 @@ def train_pair(pair: tuple[Trained, ...], recipe: str, source: tuple[Trained, ..
                 [*COMMAND, *arguments], env=ENVIRONMENT, stdout=file, stderr=file
             )
         runs.append((trained, process, log))
-    terminal = sys.stdout.isatty()
-    while any(process.poll() is None for _, process, _ in runs):
-        time.sleep(2 if terminal else 30)
-        shown = "   ".join(f"{t.kind}: {progress_of(log)}" for t, _, log in runs)
-        print(
-            f"\r{shown[:79]:<79}" if terminal else shown, end="" if terminal else "\n", flush=True
-        )
-    print()
+    show_progress(runs)
     for trained, process, log in runs:
         if process.returncode:
             print(log.read_text()[-2000:], file=sys.stderr)
             raise SystemExit(f"training {trained.folder} failed; its log is {log}")
+
+
+def show_progress(runs: Sequence[tuple[Trained, subprocess.Popen[bytes], Path]]) -> None:
+    """One line that is written over on a terminal, or one every half a minute, until all end."""
+    terminal = sys.stdout.isatty()
+    shown = -math.inf
+    while any(process.poll() is None for _, process, _ in runs):
+        time.sleep(1)
+        if time.monotonic() - shown >= (2 if terminal else 30):
+            shown = time.monotonic()
+            line = "   ".join(f"{t.kind}: {progress_of(log)}" for t, _, log in runs)
+            print(
+                f"\r{line[:79]:<79}" if terminal else line, end="" if terminal else "\n", flush=True
+            )
+    print()
 
 
 def progress_of(log: Path) -> str:
