@@ -73,6 +73,7 @@ def test_a_figure_that_was_copied_by_hand_is_found(document: Path) -> None:
         ("k3-r16 spoken wer", "k3-r16 test's wer", "README.md: <!-- result.* -->: a quote is not"),
         ('"new voices"', "voices", "quotes the table paper recognition voices; there are: paper r"),
         ("results/numbers.jsonl paper", "none.jsonl paper", "no such file; expected results"),
+        ("old\n", "<!-- results: a.jsonl a b c -->\n", "new voices. -->: is not closed"),
     ],
 )
 def test_what_is_not_there_cannot_be_quoted(
@@ -89,4 +90,12 @@ def test_a_missing_result_cannot_be_quoted(tmp_path: Path, write_results: Write)
     path = tmp_path / "README.md"
     path.write_text(DOCUMENT)
     with pytest.raises(InputError, match="of which there is no result"):
+        updated(path)
+
+
+def test_a_document_that_quotes_nothing_is_refused(tmp_path: Path) -> None:
+    """Marks within code that it shows are none."""
+    path = tmp_path / "README.md"
+    path.write_text("".join(DOCUMENT.partition("```")[1:]))
+    with pytest.raises(InputError, match=r"README\.md: quotes no results; expected a mark"):
         updated(path)

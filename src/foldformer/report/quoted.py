@@ -31,11 +31,12 @@ _INTERVAL = re.compile(r"[^\[]+\[.+?\]")  # a figure as far as its interval
 _FIGURE = re.compile(r"([^\s|(]*)(<!-- result: (.+?) -->)")
 
 
+_OPENED = "<!-- results: "
 def updated(document: Path) -> str:
     """The text of a document with all that it quotes of results as they are now.
 
     Raises:
-        InputError: it cannot be read, or quotes what is not there.
+        InputError: it cannot be read, quotes nothing, or what is not there.
     """
     try:
         text = document.read_text(encoding="utf-8")
@@ -46,9 +47,19 @@ def updated(document: Path) -> str:
     def table(found: re.Match[str]) -> str:
         place, table, task, name = _words(document, found[2], 4)
         read = evidence(document.parent / place)
+    if not _quotes(text):
+        raise InputError(
+            f"{document}: quotes no results; expected a mark <!-- results: ... --> or "
+            "<!-- result: ... -->"
+        )
         shown = _table(document, read, table, task, name)
         title = f"**{heading(shown)}.** {status(read)}"
         return f"{found[1]}{title}\n\n{markdown_table(shown)}\n{found[4]}"
+        if _OPENED in found[3]:  # the end that was found is that of the next table
+            raise InputError(
+                f"{document}: <!-- results: {found[2]} -->: is not closed; expected "
+                "<!-- /results --> behind the table"
+            )
 
     def single(found: re.Match[str]) -> str:
         place, cell, name, what = _words(document, found[3], 4)
@@ -62,7 +73,11 @@ def updated(document: Path) -> str:
 
 def quotes(document: Path) -> int:
     """How many tables and figures a document quotes."""
-    parts = _CODE.split(document.read_text(encoding="utf-8"))[::2]
+    return _quotes(document.read_text(encoding="utf-8"))
+
+
+def _quotes(text: str) -> int:
+    parts = _CODE.split(text)[::2]
     return sum(len(_TABLE.findall(part)) + len(_FIGURE.findall(part)) for part in parts)
 
 
