@@ -85,6 +85,7 @@ def test_a_smoke_test_from_recipe_to_report(recipe: Path, call: Call) -> None:
     assert folded["config"]["training"]["distillation"]["teacher"].endswith("/dense/3/model")
     assert folded["config"]["training"]["steps"] == 3
     assert folded["compress"]["uses"] == 3
+    assert [len(each["similarity"]) for each in lines] == [3, 0, 3]
     assert folded["size"]["share"] < 70 < trained["size"]["share"]
     assert {**folded["code"], "compress": ""} == {**trained["code"], "compress": ""}
     command = json.loads(Path("runs/small-smoke/recognition/dense-int8/3/digits.json").read_text())

@@ -22,6 +22,7 @@ from foldformer.experiment.steps import Step
 from foldformer.files import sole_process
 from foldformer.measure.describe import describe
 
+from foldformer.measure.similarity import similarity_of
 Make = Callable[..., tuple[Runner, list[str]]]
 Asked = Callable[[], list[list[str]]]
 
@@ -59,6 +60,9 @@ def test_all_runs_are_done_and_recorded_once(runner: Make, asked: Asked, jobs: i
     share = described.encoder_matrix_share
     assert asdict(result.size) == {**asdict(described.total), "share": share}
     assert {each.id for each in result.examples["digits"]} == {"a", "b"}
+    alike = similarity_of(first.runs["recognition/k3/1"].model).cosines
+    assert (result.similarity, len(alike)) == (alike, 3)
+    assert recorded.results["recognition/k3-int8/1"].similarity == ()
     # In the order of the ids: one deletion, then one substitution, of two words each.
     assert recorded.counts(result)["digits"].counts.tolist() == [[0, 0, 1, 2], [1, 0, 0, 2]]
     before, line = len(asked()), first.plan.results.read_bytes()

@@ -139,6 +139,10 @@ class Result(Spec):
     curve: tuple[dict[str, float], ...]
     """A mapping for each validation: step, hours, seconds, loss and scores."""
     scores: dict[str, SetScores]
+    similarity: tuple[tuple[float, ...], ...] = ()
+    """(L, L): of each two layers in depth the cosine of their weights, as `measure.similarity` has
+    it. Empty where the layers have no order, where the run scored another one's model, and in lines
+    of before there was this key."""
     """Of each set."""
     counts: str
     """File with the counts of every utterance, relative to that of the results."""
@@ -152,6 +156,8 @@ class Result(Spec):
         if not self.curve:
             raise SpecError("curve: expected one validation or more")
         for number, row in enumerate(self.curve):
+        if any(len(row) != len(self.similarity) for row in self.similarity):
+            raise SpecError("similarity: expected as many numbers in each row as there are rows")
             for key in OF_A_VALIDATION:
                 if key not in row:
                     raise SpecError(f"curve[{number}].{key}: missing; it has no default")
