@@ -349,7 +349,7 @@ def test_a_run_that_is_not_the_same_is_not_taken(
     assert second.run()
     assert sorted(models(asked()[before:], "evaluate")) == sorted(second.runs)
     assert not any(line.startswith("taken") for line in said)
-    found = "not taken recognition/dense/1 of experiment.yaml: its data: heard others"
+    found = "not taken recognition/dense/1 of experiment.yaml: it heard other data"
     assert (found in said) == (other == "data")
 
 

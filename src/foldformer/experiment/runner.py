@@ -151,11 +151,12 @@ class Runner:
         """Let results of the experiment beside stand here, too, where they heard the same data."""
         for name, result in beside.items():
             try:
-                why = "" if self._fingerprints(self.runs[name]) == result.data else "heard others"
+                same = self._fingerprints(self.runs[name]) == result.data
+                why = "it heard other data"
             except InputError as error:
-                why = str(error)
-            if why:
-                self.say(f"not taken {name} of {result.run_of}: its data: {why}")
+                same, why = False, str(error)
+            if not same:
+                self.say(f"not taken {name} of {result.run_of}: {why}")
                 continue
             append_line(self.plan.results, result)
             self._done.add(name)
