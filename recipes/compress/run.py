@@ -3,16 +3,20 @@
     python recipes/compress/run.py
 
 Everything is done by the `foldformer` command, as a user would; this script only starts it, one
-process after another, counts their processor time, and gathers what they print into one table. The
-dense model is that of the demonstration. Run again, a finished part is not done again.
+process after another, counts their processor time, gathers what they print into one table, and
+leaves the figures in `demo/compress/results.json`. The dense model is that of the demonstration.
+Run again, a finished part is not done again.
 """
 
 import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+from foldformer.experiment.origin import machine
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "recipes" / "demo"
@@ -22,11 +26,21 @@ COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 CORPUS, MODELS = Path("demo/corpus"), Path("demo/compress")
 DENSE = MODELS / "dense"
+TITLES = {
+    "dense": "dense, 1,300 steps",
+    "folded-3": "K = 3, folded alone",
+    "recovered-3": "K = 3, folded and recovered",
+    "nothing-3": "K = 3, from nothing, 1,300 steps",
+    "folded-6": "K = 6, folded alone",
+    "recovered-6": "K = 6, folded and recovered",
+    "nothing-6": "K = 6, from nothing, 1,300 steps",
+}
+"""Rows of the table, by the folders of their models."""
 DATA = ["--data", f"{CORPUS}/train.jsonl.gz", "--valid", f"{CORPUS}/dev.jsonl.gz"]
 
 
 def main() -> None:
-    """Train, compress, evaluate, print."""
+    """Train, compress, evaluate, print, and leave the results."""
     compose()
     settings = ["--model.encoder.uses", "1", "--model.encoder.linear.rank", "0"]
     train(DENSE, settings)
@@ -38,18 +52,11 @@ def main() -> None:
         calibration = ["--calibration", DATA[1]]
         made([*plan, *calibration, "--output", str(folded)], folded)
         made([*plan, *DATA, "--output", str(recovered)], recovered)
-    rows = [row("dense", DENSE)]
-    for uses in ("3", "6"):
-        for name in ("folded", "recovered", "nothing"):
-            rows.append(row(f"K={uses}, {NAMES[name]}", MODELS / f"{name}-{uses}"))
-    print_table(rows)
-
-
-NAMES = {
-    "folded": "folded alone",
-    "recovered": "folded, recovered",
-    "nothing": "from nothing",
-}
+    results: dict[str, Any] = {name: measured(MODELS / name) for name in TITLES}
+    print(f"\n{table(results)}")
+    results |= {"date": f"{date.today()}", "machine": machine(jobs=1)}
+    text = json.dumps(results, indent=1) + "\n"
+    (MODELS / "results.json").write_text(text, encoding="utf-8")
 
 
 def compose() -> None:
@@ -90,37 +97,55 @@ def run(arguments: list[str]) -> str:
     return result.stdout
 
 
-def row(name: str, folder: Path) -> list[str]:
+def measured(folder: Path) -> dict[str, Any]:
     """Bytes, processor time, word error rates, and how they compare with the dense model's."""
-    megabytes = (folder / "model.safetensors").stat().st_size / 1e6
-    seconds, whole = ((f / "processor-seconds").read_text() for f in (folder, DENSE))
-    cells = [name, f"{megabytes:.2f}", f"{float(seconds):.0f}"]
-    cells.append(f"{float(seconds) / float(whole):.2f}")
-    for chunk in ([], ["--chunk", CHUNK]):
+    seconds = processor_seconds(folder)
+    found: dict[str, Any] = {
+        "megabytes": round((folder / "model.safetensors").stat().st_size / 1e6, 2),
+        "processor_seconds": round(seconds, 2),
+    }
+    if folder != DENSE:
+        nothing = processor_seconds(MODELS / f"nothing-{folder.name.partition('-')[2]}")
+        found["of_nothing"] = round(seconds / nothing, 2)
+    for kind, chunk in (("offline", []), ("stream", ["--chunk", CHUNK])):
         against = [] if folder == DENSE else ["--against", str(DENSE)]
         arguments = ["evaluate", str(folder), f"{CORPUS}/test.jsonl.gz", *chunk, *against]
-        found = json.loads(run([*arguments, "--json"]))
-        cells.append(interval(found["scores"]["all"]["wer"]))
+        scores = json.loads(run([*arguments, "--json"]))
+        found[kind] = rounded(scores["scores"]["all"]["wer"])
         if against:
-            cells.append(interval(found["comparison"]["all"]["wer"]["difference"]))
-        else:
-            cells.append("")
-    return cells
+            found[kind]["more"] = rounded(scores["comparison"]["all"]["wer"]["difference"])
+    return found
 
 
-def interval(score: dict[str, Any]) -> str:
+def processor_seconds(folder: Path) -> float:
+    """That making a model took."""
+    return float((folder / "processor-seconds").read_text())
+
+
+def rounded(score: dict[str, float]) -> dict[str, Any]:
+    """A figure with the ends of its 95 % interval."""
+    return {end: round(score[end], 2) for end in ("value", "low", "high")}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The models beside one another, in Markdown."""
+    header = ["", "MB", "processor s"]
+    for kind in ("offline", "stream"):
+        header += [f"WER %, {kind}", "more than dense"]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    for name, title in TITLES.items():
+        found = results[name]
+        cells = [title, f"{found['megabytes']:.2f}", f"{found['processor_seconds']:.0f}"]
+        for kind in ("offline", "stream"):
+            more = found[kind].get("more")
+            cells += [interval(found[kind]), "" if more is None else interval(more)]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def interval(score: dict[str, float]) -> str:
     """A figure with its 95 % interval."""
     return "{value:.2f} [{low:.2f}, {high:.2f}]".format(**score)
-
-
-def print_table(rows: list[list[str]]) -> None:
-    """In Markdown."""
-    header = ["", "MB", "processor s", "of dense"]
-    for kind in ("offline", f"{CHUNK} stream"):
-        header += [f"WER %, {kind}", "more than dense"]
-    print()
-    for line in (header, ["---", *["---:"] * (len(header) - 1)], *rows):
-        print(f"| {' | '.join(line)} |")
 
 
 if __name__ == "__main__":

@@ -1,32 +1,38 @@
-"""What the parts of the demonstration have in common: its models, the command, tables."""
+"""What the parts of the demonstration have in common: its models, the command, its results."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK = "640ms"
-INTERVAL = "with 95 % intervals"
+RESULTS = Path("demo/results.json")
 COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
 # One core for each of two processes: PyTorch's threads would only get in each other's way.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+Score = dict[str, float]
+"""`value`, and the ends `low` and `high` of its 95 % interval."""
 
 
 @dataclass(frozen=True)
 class Trained:
     """A model of the demonstration."""
 
-    task: str
     kind: str
     folder: Path
 
     @property
+    def name(self) -> str:
+        """In the results."""
+        return self.folder.name
+
+    @property
     def translates(self) -> bool:
         """Whether it writes another language than it hears."""
-        return self.task.startswith("translate")
+        return self.name.startswith("translate")
 
     @property
     def test(self) -> Path:
@@ -36,12 +42,12 @@ class Trained:
 
 
 RECOGNISERS = (
-    Trained("recognise it, es", "dense", Path("demo/asr-dense")),
-    Trained("recognise it, es", "shared K=3", Path("demo/asr-shared")),
+    Trained("dense", Path("demo/asr-dense")),
+    Trained("shared K=3", Path("demo/asr-shared")),
 )
 TRANSLATORS = (
-    Trained("translate it-es", "dense", Path("demo/translate-dense")),
-    Trained("translate it-es", "shared K=3", Path("demo/translate-shared")),
+    Trained("dense", Path("demo/translate-dense")),
+    Trained("shared K=3", Path("demo/translate-shared")),
 )
 
 
@@ -60,8 +66,8 @@ def foldformer(*arguments: str) -> str:
     return result.stdout
 
 
-def score(trained: Trained, what: str, *options: str) -> str:
-    """WER of a recogniser, BLEU of a translator, and its interval.
+def score(trained: Trained, what: str, *options: str) -> Score:
+    """WER of a recogniser in %, BLEU of a translator, and its interval.
 
     Args:
         trained: whose test set it is.
@@ -69,27 +75,12 @@ def score(trained: Trained, what: str, *options: str) -> str:
         options: more of `foldformer evaluate`.
     """
     scores = foldformer("evaluate", what, str(trained.test), "--json", *options)
-    name = "bleu" if trained.translates else "wer"
-    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**json.loads(scores)["scores"]["all"][name])
+    found = json.loads(scores)["scores"]["all"]["bleu" if trained.translates else "wer"]
+    return {end: round(found[end], 2) for end in ("value", "low", "high")}
 
 
-def print_tables(header: list[str], rows: Sequence[list[str]], tables: dict[int, str]) -> None:
-    """Tables with the same columns, at 80 of a terminal's.
-
-    Args:
-        header: of each.
-        rows: of all.
-        tables: {where a table begins: its title}.
-    """
-    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-    for place, line in enumerate(rows):
-        if place in tables:
-            print(f"\n{tables[place]}")
-            print(_aligned(header, widths))
-        print(_aligned(line, widths))
-
-
-def _aligned(cells: list[str], widths: list[int]) -> str:
-    """A line of a table."""
-    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-    return " ".join([cells[0].ljust(len(first)), *others]).rstrip()
+def record(**parts: object) -> None:
+    """Write what was measured into `demo/results.json`, over what it says of the same parts."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found | parts, indent=1) + "\n", encoding="utf-8")

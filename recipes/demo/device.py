@@ -9,24 +9,21 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from command import (
-    CHUNK,
-    INTERVAL,
-    RECOGNISERS,
-    TRANSLATORS,
-    Trained,
-    foldformer,
-    print_tables,
-    say,
-    score,
-)
+from command import CHUNK, RECOGNISERS, TRANSLATORS, Score, Trained, foldformer, record, say, score
+from tables import device_tables
 
 RECORDING = "demo/recordings/it-date.flac"
 RUNTIME = "sherpa-onnx"
 MB = 1e6
-# (figure of `foldformer measure`, what it is divided by, digits)
-FIGURES = (("steady_rss", MB, 1), ("growth", MB, 1), ("p50_ms", 1, 2), ("p95_ms", 1, 2))
+# {figure of the results: (that of `foldformer measure`, what it is divided by)}
+FIGURES = {
+    "ram_mb": ("steady_rss", MB),
+    "own_mb": ("growth", MB),
+    "chunk_ms": ("p50_ms", 1),
+    "p95_ms": ("p95_ms", 1),
+}
 
 
 def show_device() -> None:
@@ -39,7 +36,9 @@ def show_device() -> None:
             show_stream(exported(shared))
         scores = list(pool.map(lambda each: score(each, str(exported(each))), models))
     # Now one after the other and nothing beside, for the sake of the times.
-    print_device_tables([*compared(RECOGNISERS, scores[:2]), *compared(TRANSLATORS, scores[2:])])
+    device = {**compared(RECOGNISERS, scores[:2]), **compared(TRANSLATORS, scores[2:])}
+    record(device=device)
+    print(f"\n{device_tables(device)}")
 
 
 def exported(trained: Trained) -> Path:
@@ -61,36 +60,27 @@ def show_stream(folder: Path) -> None:
     print(f"\nfoldformer {' '.join(arguments)}\n{foldformer(*arguments)}", end="")
 
 
-def compared(pair: Sequence[Trained], scores: Sequence[str]) -> list[list[str]]:
-    """Rows of a dense model, its shared twin, and the ratio of the two."""
+def compared(pair: Sequence[Trained], scores: Sequence[Score]) -> dict[str, Any]:
+    """What the results say of a dense model and its shared twin."""
     one, other = (str(exported(trained)) for trained in pair)
     how = ["--runtime", RUNTIME, "--runs", "5", "--seconds", "60", "--json"]
     found = json.loads(foldformer("measure", one, "--against", other, *how))
-    rows = []
+    results: dict[str, Any] = {}
     for trained, each, score_ in zip(pair, found["exports"], scores, strict=True):
-        figures = each["figures"][RUNTIME]
-        cells = [f"{figures[name]['median'] / unit:.{n}f}" for name, unit, n in FIGURES]
-        rows.append([trained.kind, f"{each['file_bytes'] / MB:.2f}", *cells, score_])
+        measured = each["figures"][RUNTIME]
+        figures = {
+            name: round(measured[figure]["median"] / unit, 2)
+            for name, (figure, unit) in FIGURES.items()
+        }
+        size = round(each["file_bytes"] / MB, 2)
+        results[trained.name] = {"file_mb": size, **figures, "stream": score_}
     ratios = found["ratios"][RUNTIME]
     sizes = [each["file_bytes"] for each in found["exports"]]
-    cells = [f"{ratios[name]['median']:.2f}" for name, _, _ in FIGURES]
-    return [*rows, ["  shared / dense", f"{sizes[1] / sizes[0]:.2f}", *cells, ""]]
-
-
-def print_device_tables(rows: Sequence[list[str]]) -> None:
-    """The exports beside one another, at 80 columns."""
-    header = ["", "file MB", "RAM MB", "own MB", "chunk ms", "p95", f"{CHUNK} stream"]
-    tables = {
-        0: f"Recognition, Italian and Spanish: WER in %, {INTERVAL}",
-        len(rows) // 2: f"Translation, Italian to Spanish: BLEU, {INTERVAL}",
+    results[pair[1].name]["of_dense"] = {
+        "file_mb": round(sizes[1] / sizes[0], 2),
+        **{name: round(ratios[figure]["median"], 2) for name, (figure, _) in FIGURES.items()},
     }
-    print_tables(header, rows, tables)
-    print(
-        "\nRAM: of the whole process while it streams; own: of it what came with the"
-        "\nexport; chunk: median time that a chunk takes on one core, and the 95th"
-        "\npercentile. A model of this size is the least of what is in memory:"
-        "\ndocs/how-to/measure.md has figures of the paper's."
-    )
+    return results
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The demonstration: from recorded words to recognisers and translators, dense and shared.
 
 Run by `make demo`. Everything is done by the `foldformer` command, as a user would; this script
-only starts it, two trainings side by side, and gathers what it prints into tables.
+only starts it, two trainings side by side, gathers what it prints into tables, and leaves the
+figures in `demo/results.json`.
 """
 
 import gzip
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,18 @@ from command import (
     CHUNK,
     COMMAND,
     ENVIRONMENT,
-    INTERVAL,
     RECOGNISERS,
     TRANSLATORS,
     Trained,
     foldformer,
-    print_tables,
+    record,
     say,
     score,
 )
 from device import exported, show_device
+from tables import model_tables
+
+from foldformer.experiment.origin import machine
 
 RECIPE = Path(__file__).parent
 # The recipe was tuned on the corpora of other seeds, so this test set has had no part in it.
@@ -53,12 +57,16 @@ def main() -> None:
     train_pair(TRANSLATORS, "translate.yaml", RECOGNISERS)
     say("4. Evaluation on word sequences that no model has heard")
     with ThreadPoolExecutor(max_workers=2) as pool:  # each thread waits for a process
-        rows = list(pool.map(row, RECOGNISERS + TRANSLATORS))
-    print_table(rows)
+        every = RECOGNISERS + TRANSLATORS
+        models = {each.name: of for each, of in zip(every, pool.map(measured, every), strict=True)}
+    record(models=models)
+    print(f"\n{model_tables(models)}")
     say("5. A few of those recordings, heard by the shared models")
     show_recordings()
     show_device()
-    print(f"\nThe demonstration took {(time.monotonic() - began) / 60:.1f} minutes. Now try:\n")
+    took = round((time.monotonic() - began) / 60, 1)
+    record(minutes=took, date=f"{date.today()}", machine=machine(jobs=2))
+    print(f"\nThe demonstration took {took:.1f} minutes. Now try:\n")
     for folder in (RECOGNISERS[1].folder, exported(RECOGNISERS[1])):
         print(f"    foldformer transcribe {folder} demo/recordings/*.flac")
 
@@ -68,20 +76,6 @@ def compose(folder: str, languages: str, hours: str) -> str:
     counts = ["--dev", "40", "--test", "250", "--hours", hours, "--seed", SEED]
     kinds = ["--languages", languages, "--kinds", "numbers,dates,times"]
     return foldformer("corpus", "composed", folder, *counts, *kinds)
-
-
-def print_table(rows: list[list[str]]) -> None:
-    """The models beside one another, at 80 columns."""
-    header = ["", "params", "MB", "int8", "share", "offline", f"{CHUNK} stream", "min"]
-    titles = {0: f"Recognition, Italian and Spanish: WER in %, {INTERVAL}"}
-    titles[len(RECOGNISERS)] = f"Translation, Italian to Spanish: BLEU, {INTERVAL}"
-    print_tables(header, rows, titles)
-    print(
-        "\nparams: parameters; MB: their bytes in fp32, 10^6; int8: the same, quantised;"
-        "\nshare: of the dense encoder's weight matrices; min: training time. All speech is"
-        "\ncomposed from recorded words of one speaker a language, so figures say nothing"
-        "\nabout other voices."
-    )
 
 
 def show_recordings() -> None:
@@ -168,29 +162,23 @@ def progress_of(log: Path) -> str:
     return "step {0}, loss {2}, {1} left".format(*found[-1]) if found else "starting"
 
 
-def row(trained: Trained) -> list[str]:
-    """What the table says of a model."""
+def measured(trained: Trained) -> dict[str, Any]:
+    """What the results say of a model."""
     folder = str(trained.folder)
     size = json.loads(foldformer("describe", folder, "--json"))
-    scores = [score(trained, folder), score(trained, folder, "--chunk", CHUNK)]
-    return [trained.kind, *sizes(size), *scores, minutes(trained)]
+    return {
+        **{name: size["total"][name] for name in ("parameters", "fp32", "int8")},
+        "share": round(size["encoder_matrix_share"], 2),
+        "offline": score(trained, folder),
+        "stream": score(trained, folder, "--chunk", CHUNK),
+        "minutes": minutes(trained),
+    }
 
 
-def sizes(size: dict[str, Any]) -> list[str]:
-    """Parameters, bytes and share of a description."""
-    total = size["total"]
-    return [
-        f"{total['parameters'] / 1e6:.2f}M",
-        f"{total['fp32'] / 1e6:.1f}",
-        f"{total['int8'] / 1e6:.1f}",
-        f"{size['encoder_matrix_share']:.0f}%",
-    ]
-
-
-def minutes(trained: Trained) -> str:
+def minutes(trained: Trained) -> float:
     """Minutes that the training took, in one demonstration or several."""
     curve = json.loads((trained.folder / "training" / "curve.json").read_text(encoding="utf-8"))
-    return f"{curve[-1]['seconds'] / 60:.1f}"
+    return round(curve[-1]["seconds"] / 60, 1)
 
 
 if __name__ == "__main__":

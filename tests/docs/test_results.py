@@ -29,7 +29,7 @@ def test_there_is_something_to_check() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_agree_with_results(document: Path) -> None:
     assert updated(document) == document.read_text(encoding="utf-8"), (
-        f"foldformer report recipes/paper_table --update {document.relative_to(ROOT)}"
+        f"foldformer report --update {document.relative_to(ROOT)}"
     )
 
 

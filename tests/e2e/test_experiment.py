@@ -85,6 +85,7 @@ def test_a_smoke_test_from_recipe_to_report(recipe: Path, call: Call) -> None:
     assert folded["config"]["training"]["distillation"]["teacher"].endswith("/dense/3/model")
     assert folded["config"]["training"]["steps"] == 3
     assert folded["compress"]["uses"] == 3
+    assert [len(each["similarity"]) for each in lines] == [3, 0, 3]
     assert folded["size"]["share"] < 70 < trained["size"]["share"]
     assert {**folded["code"], "compress": ""} == {**trained["code"], "compress": ""}
     command = json.loads(Path("runs/small-smoke/recognition/dense-int8/3/digits.json").read_text())
@@ -113,6 +114,9 @@ def test_mistakes_are_one_line(recipe: Path, call: Call) -> None:
         (("report", "nowhere.jsonl"), "nowhere.jsonl: no such file; expected results"),
         (("report", recipe, "--layers", "m"), "--layers: is a part of the page"),
         (("report", recipe, "-o", recipe), "is a folder; -o names a file"),
+        (("report",), "RESULTS: missing; expected results of `foldformer experiment`"),
+        (("report", "--markdown", "--update", "a.md"), "RESULTS: missing"),
+        (("report", "--update", recipe / "base.yaml"), "base.yaml: quotes no results"),
     ):
         code, out, err = call(*words)
         assert (code, out) == (2, "")
@@ -128,10 +132,16 @@ def test_documents_are_brought_up_to_date(
     document = tmp_path / "README.md"
     mark = "<!-- result: numbers.jsonl recognition/dense spoken wer -->"
     document.write_text(f"WER 1{mark}\n")
-    assert call("report", results, "--update", document) == (0, "", "")
+    assert call("report", "--update", document) == (0, "", "")
     assert document.read_text() == f"WER 9.53{mark}\n"
-    document.write_text(f"WER 1{mark.replace('dense', 'none')}\n")
-    code, _, err = call("report", results, "--update", document)
-    assert code == 2
-    assert "README.md: quotes wer of recognition/none on spoken, of which there is no result" in err
+    # Results that are named are shown, too.
+    code, out, err = call("report", results, "--update", document)
+    assert (code, out.splitlines()[0], err) == (0, "## Numbers", "")
+    # Of several documents all are written, or none.
+    document.write_text(f"WER 1{mark}\n")
+    other = tmp_path / "other.md"
+    other.write_text(f"WER 1{mark.replace('dense', 'none')}\n")
+    code, out, err = call("report", "--update", document, other)
+    assert (code, out) == (2, "")
+    assert "other.md: quotes wer of recognition/none on spoken, of which there is no result" in err
     assert document.read_text().startswith("WER 1<")

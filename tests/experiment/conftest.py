@@ -6,10 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from foldformer.checkpoint import ModelConfig, save_model
 from foldformer.experiment.plan import plan
 from foldformer.experiment.runner import Runner
 from foldformer.experiment.spec import read_experiment
+from foldformer.model import ModelSpec
+from foldformer.nn.encoder import EncoderSpec
+from foldformer.nn.mixers.attention import AttentionSpec
 
 EXPERIMENT = """
 title: Played
@@ -73,10 +78,8 @@ if makes:
     (state / "curve.json").write_text(text)
     (state / "last.ckpt").write_text("")
     (state / "config.yaml").write_text("{seed: 1, found: by itself}")
-    (place / "config.yaml").write_text(
-        "{format: 1, model: {vocab_size: 9, encoder: {d_model: 16, num_layers: 3, uses: 3, "
-        "mixer: {kind: attention, num_heads: 2}}}}"
-    )
+    for path in pathlib.Path("learnt").iterdir():
+        (place / path.name).write_bytes(path.read_bytes())
 elif words[0] == "evaluate":
     score = {"value": 50.0, "low": 0.0, "high": 90.0}
     every = {"utterances": 2, "words": 4, "wer": score, "cer": score, "bleu": score, "chrf": score}
@@ -89,10 +92,22 @@ elif words[0] == "evaluate":
 """
 
 
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every training that is played has learnt."""
+    folder = tmp_path_factory.mktemp("learnt")
+    encoder = EncoderSpec(d_model=16, num_layers=3, uses=3, mixer=AttentionSpec(num_heads=2))
+    spec = ModelSpec(vocab_size=9, encoder=encoder)
+    torch.manual_seed(0)
+    save_model(folder, spec.build(), ModelConfig(model=spec))
+    return folder
+
+
 @pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def recipe(tmp_path: Path, learnt: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the experiment, in the current one."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "learnt").symlink_to(learnt)
     monkeypatch.setattr("foldformer.experiment.runner.fingerprint", "of {}".format)
     (tmp_path / "player.py").write_text(PLAYER)
     folder = tmp_path / "recipe"
@@ -114,8 +129,9 @@ def compressed(recipe: Path) -> Path:
 def runner(recipe: Path) -> Callable[..., tuple[Runner, list[str]]]:
     """Make a runner and the list of what it says: `runner(jobs=2)`."""
 
-    def make(jobs: int = 1) -> tuple[Runner, list[str]]:
-        planned = plan(read_experiment(recipe), recipe)
+    def make(jobs: int = 1, name: str = "experiment.yaml") -> tuple[Runner, list[str]]:
+        place = recipe / name
+        planned = plan(read_experiment(place), place)
         said: list[str] = []
         command = (sys.executable, "-I", "-S", "player.py")
         return Runner(planned, planned.runs, jobs, said.append, said.append, command), said

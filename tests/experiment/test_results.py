@@ -81,6 +81,8 @@ def test_damaged_results_are_named(
         ("size", {}, "size.parameters: missing"),
         ("decode", {"weights": "fp8"}, "decode.weights: 'fp8' is none of fp32, int8, int4"),
         ("measure", "cer", "measure: 'cer' is none of wer, bleu"),
+        ("similarity", [[1.0, 0.5]], "similarity: expected as many numbers in each row as there"),
+        ("similarity", [[1.0, "x"]], r"similarity\[0\]\[1\]: expected a number, got 'x'"),
         ("curve", [], "curve: expected one validation or more"),
         ("curve", [{"step": 1, "seconds": 2}], r"curve\[0\].hours: missing"),
         ("examples", {"spoken": [{"language": "en"}]}, r"examples.spoken\[0\].id: missing"),

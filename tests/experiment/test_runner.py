@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from foldformer.checkpoint import read_model_config
+from foldformer.cli.main import main
 from foldformer.errors import InputError, Stopped
 from foldformer.experiment.processes import end
 from foldformer.experiment.results import read_results
@@ -21,6 +22,7 @@ from foldformer.experiment.runner import Runner
 from foldformer.experiment.steps import Step
 from foldformer.files import sole_process
 from foldformer.measure.describe import describe
+from foldformer.measure.similarity import similarity_of
 
 Make = Callable[..., tuple[Runner, list[str]]]
 Asked = Callable[[], list[list[str]]]
@@ -58,6 +60,9 @@ def test_all_runs_are_done_and_recorded_once(runner: Make, asked: Asked, jobs: i
     described = describe(read_model_config(first.runs["recognition/k3/1"].model).model)
     share = described.encoder_matrix_share
     assert asdict(result.size) == {**asdict(described.total), "share": share}
+    alike = similarity_of(first.runs["recognition/k3/1"].model).cosines
+    assert (result.similarity, len(alike)) == (alike, 3)
+    assert recorded.results["recognition/k3-int8/1"].similarity == ()
     assert {each.id for each in result.examples["digits"]} == {"a", "b"}
     # In the order of the ids: one deletion, then one substitution, of two words each.
     assert recorded.counts(result)["digits"].counts.tolist() == [[0, 0, 1, 2], [1, 0, 0, 2]]
@@ -283,6 +288,85 @@ def test_a_compressed_cell_says_what_it_was_made_of(
     path.write_text(path.read_text().replace("uses: 1}", "uses: 1, training.clip: 2.0}"))
     assert runner()[0].run()
     assert "recognition/k3-short/1" in models(asked()[before:], "compress")
+
+
+def ablations(recipe: Path, old: str, new: str) -> None:
+    """An experiment beside, with another `output` and one change; it takes runs of the first."""
+    text = (recipe / "experiment.yaml").read_text().replace("runs/played", "runs/other")
+    assert old in text
+    (recipe / "ablations.yaml").write_text(f"runs_of: experiment.yaml\n{text.replace(old, new)}")
+
+
+def test_finished_runs_of_the_experiment_beside_are_taken(
+    recipe: Path, runner: Make, asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _ = runner()
+    assert first.run()
+    ablations(recipe, "{model.encoder.uses: 3}", "{model.encoder.uses: 3, training.clip: 2.0}")
+    assert main(["experiment", str(recipe / "ablations.yaml"), "--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed if "taken" in line] == [
+        "recognition/dense/1", "translation/dense/1", "recognition/dense/2", "translation/dense/2",
+    ]  # fmt: skip
+    before = len(asked())
+    second, said = runner(name="ablations.yaml")
+    assert second.run()
+    assert said[0].startswith("10 runs: 0 done before, 4 by experiment.yaml; 1 at a time; about ")
+    assert "taken   recognition/dense/1 of experiment.yaml: WER digits 50.0" in said
+    assert {name.split("/")[1] for name in models(asked()[before:], "train")} == {"k3"}
+    assert not any("/dense/" in name for name in models(asked()[before:], "evaluate"))
+    recorded = read_results(second.plan.results)
+    assert recorded.results.keys() == second.runs.keys()
+    done = read_results(first.plan.results).results["translation/dense/1"]
+    taken = recorded.results["translation/dense/1"]
+    assert taken == replace(done, run_of="experiment.yaml")
+    assert len(recorded.counts(taken)["digits"].counts) == 2
+    assert recorded.results["translation/k3/1"].run_of is None
+    line = second.plan.results.read_bytes()
+    assert runner(name="ablations.yaml")[0].run()
+    assert second.plan.results.read_bytes() == line
+
+
+@pytest.mark.parametrize("other", ["code", "data", "start"])
+def test_a_run_that_is_not_the_same_is_not_taken(
+    recipe: Path, runner: Make, asked: Asked, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    first, _ = runner()
+    assert first.run()
+    ablations(recipe, "title: Played", "title: Again")
+    path = first.plan.results
+    if other == "code":
+        digest = read_results(path).results["recognition/dense/1"].code.digest
+        path.write_text(path.read_text().replace(digest, "0" * 16))
+    elif other == "data":
+        monkeypatch.setattr("foldformer.experiment.runner.fingerprint", "other {}".format)
+    else:  # the translations alone have the configuration that they had
+        base = (recipe / "base.yaml").read_text()
+        (recipe / "later.yaml").write_text(base.replace("steps: 4", "steps: 3"))
+        ablations(recipe, "recognition: {config: base.yaml", "recognition: {config: later.yaml")
+    before = len(asked())
+    second, said = runner(name="ablations.yaml")
+    assert second.run()
+    assert sorted(models(asked()[before:], "evaluate")) == sorted(second.runs)
+    assert not any(line.startswith("taken") for line in said)
+    found = "not taken recognition/dense/1 of experiment.yaml: it heard other data"
+    assert (found in said) == (other == "data")
+
+
+def test_a_model_that_a_taken_run_has_not_left_here_is_trained_for_what_needs_it(
+    recipe: Path, runner: Make, asked: Asked
+) -> None:
+    assert runner()[0].run()
+    ablations(recipe, "decode: {weights: int8}", "decode: {weights: int4}")
+    before = len(asked())
+    second, said = runner(name="ablations.yaml")
+    assert second.run()
+    assert models(asked()[before:], "train") == ["recognition/k3/1", "recognition/k3/2"]
+    assert set(models(asked()[before:], "evaluate")) == {
+        "recognition/k3-int8/1", "recognition/k3-int8/2",
+    }  # fmt: skip
+    assert any(line.startswith("trained recognition/k3/1 again") for line in said)
+    assert read_results(second.plan.results).results.keys() == second.runs.keys()
 
 
 def test_a_second_runner_is_refused(runner: Make) -> None:

@@ -31,6 +31,8 @@ from foldformer.experiment.spec import read_experiment
          "cells.dense.compress.of: k3-int8 is not trained from nothing"),
         ("title: Played", "title: Played\nabout_sets: {digit: spoken}",
          "about_sets.digit: there is no 'digit'; did you mean 'digits'"),
+        ("title: Played", "title: Played\nruns_of: ../other/experiment.yaml",
+         "runs_of: expected the name of a YAML file beside this one"),
         ("measure: wer", "measure: cer", "'cer' is none of wer, bleu"),
         ("config: base.yaml, measure: wer", "config: base.yaml, minutes: 0, measure: wer",
          "minutes: expected more than 0"),
@@ -52,6 +54,14 @@ def test_a_cell_that_fits_no_configuration_is_named(recipe: Path) -> None:
     with pytest.raises(
         SpecError, match=r"recognition/k3/1: .*base.yaml: model\.encoder: uses: 3 l"
     ):
+        plan(read_experiment(recipe), recipe)
+
+
+@pytest.mark.parametrize("other", ["experiment.yaml", "others.yaml"])
+def test_an_experiment_takes_runs_of_another_one_that_is_there(recipe: Path, other: str) -> None:
+    path = recipe / "experiment.yaml"
+    path.write_text(f"runs_of: {other}\n{path.read_text()}")
+    with pytest.raises(SpecError, match=r"experiment\.yaml: runs_of: expected the YAML of another"):
         plan(read_experiment(recipe), recipe)
 
 
@@ -118,6 +128,7 @@ def test_a_smoke_test_is_small_and_apart(recipe: Path) -> None:
     ]  # fmt: skip
     assert planned.results == Path("runs/played-smoke/results/experiment.jsonl")
     assert planned.spec.about_sets == {}  # which tell of the real ones
+    assert planned.beside is None  # so that every cell runs
     for run in planned.runs.values():
         assert run.config.training.steps == 1
         assert Path("runs/played-smoke") in run.place.parents

@@ -163,6 +163,24 @@ def test_marks_are_on_the_page(tmp_path: Path, write_results: Write) -> None:
     assert "none: other code" in text
 
 
+def test_similarities_of_results_are_drawn_side_by_side(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Of the first task's models, each by its first seed that has one; older lines have none."""
+    dense, shared = ((1.0, 0.0), (0.0, 1.0)), ((1.0, 0.97), (0.97, 1.0))
+    changed = {
+        "recognition/dense/1": {"similarity": dense},
+        "recognition/k3-r16/2": {"similarity": shared},
+        "translation/k9-r16/1": {"similarity": shared},
+    }
+    reader = rendered(write_results(tmp_path, changed=changed))
+    assert "#e0-similarity" in reader.addresses
+    for part in ("dense, seed 1", "K = 3, R = 16, seed 2", "layers 0 and 1: 0.97"):
+        assert reader.text.count(part) >= 1
+    assert reader.tags.count("svg") == 3 + 2 * (1 + 3) + 2
+    assert "similarity" not in rendered(write_results(tmp_path / "older")).text.lower()
+
+
 def test_what_is_marked_is_in_no_figure(tmp_path: Path, write_results: Write) -> None:
     """Neither in that of scores nor in that of training; the rest stays in both."""
     other = {"recognition/k3-r16/1": {"code": Code(revision="r", digest="x")}}

@@ -38,8 +38,9 @@ def page(
     path = folder / "report.html"
     if request.param == "experiment":
         path.write_text(experiment(folder, write_results), encoding="utf-8")
-        # 3 scatters, 2 figures of curves with 3 signs and, without the marked row, 2; similarities.
-        return Page(path, 3 + (1 + 3) + (1 + 2) + 1, 6)
+        # 3 scatters, 2 figures of curves with 3 signs and, without the marked row, 2; similarities
+        # of two results, and of a model.
+        return Page(path, 3 + (1 + 3) + (1 + 2) + 2 + 1, 8)
     said = plan_page(made, drawn, model="m" * 200, precision="int8", calibrated=True)
     path.write_text(said, encoding="utf-8")
     # The curve with 4 signs, 2 of similarities, 1 spectrum.
@@ -49,11 +50,13 @@ def page(
 def experiment(folder: Path, write_results: Callable[..., Path]) -> str:
     """A run is missing, another one is of other code, a name is long."""
     long = {"id": "x" * 200, "language": "en", "reference": "y" * 300, "hypothesis": "z" * 300}
+    alike = tuple(tuple(1 - abs(i - j) / 18 for j in range(18)) for i in range(18))
     results = write_results(
         folder,
         without=("recognition/k9-r16/2",),
         changed={
-            "recognition/dense/1": {"examples": {"spoken": (long,)}},
+            "recognition/dense/1": {"examples": {"spoken": (long,)}, "similarity": alike},
+            "recognition/k3-r16/1": {"similarity": alike},
             "translation/k9-r16/1": {"code": {"revision": "r", "digest": "x"}},
         },
     )

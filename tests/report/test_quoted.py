@@ -73,6 +73,7 @@ def test_a_figure_that_was_copied_by_hand_is_found(document: Path) -> None:
         ("k3-r16 spoken wer", "k3-r16 test's wer", "README.md: <!-- result.* -->: a quote is not"),
         ('"new voices"', "voices", "quotes the table paper recognition voices; there are: paper r"),
         ("results/numbers.jsonl paper", "none.jsonl paper", "no such file; expected results"),
+        ("old\n", "<!-- results: a.jsonl a b c -->\n", "new voices. -->: is not closed"),
     ],
 )
 def test_what_is_not_there_cannot_be_quoted(
@@ -90,3 +91,50 @@ def test_a_missing_result_cannot_be_quoted(tmp_path: Path, write_results: Write)
     path.write_text(DOCUMENT)
     with pytest.raises(InputError, match="of which there is no result"):
         updated(path)
+
+
+def test_a_document_that_quotes_nothing_is_refused(tmp_path: Path) -> None:
+    """Marks within code that it shows are none."""
+    path = tmp_path / "README.md"
+    path.write_text("".join(DOCUMENT.partition("```")[1:]))
+    with pytest.raises(InputError, match=r"README\.md: quotes no results; expected a mark"):
+        updated(path)
+
+
+NUMBERS = '{"k3": {"wer": 0.8149, "more": -0.04}, "bytes": 7080692, "whole": true}'
+
+
+def test_numbers_in_json_are_quoted_by_their_keys(tmp_path: Path) -> None:
+    (tmp_path / "numbers.json").write_text(NUMBERS)
+    document = tmp_path / "README.md"
+    document.write_text(
+        "WER 1<!-- result: numbers.json k3.wer 2 --> (9<!-- result: numbers.json k3.more 1 -->), "
+        "5<!-- result: numbers.json bytes 0 --> bytes"
+    )
+    text = updated(document)
+    assert text.replace("<!-- result: numbers.json ", "<").replace(" -->", ">") == (
+        "WER 0.81<k3.wer 2> (0.0<k3.more 1>), 7080692<bytes 0> bytes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("numbers.json k3.bleu 1", r"README\.md: quotes k3\.bleu of .*numbers\.json, which is no"),
+        ("numbers.json bytes.k3 1", "quotes bytes.k3 of .*, which is no number"),
+        ("numbers.json whole 1", "quotes whole of .*, which is no number"),
+        ("numbers.json k3.wer", "expected 3 words, got 2"),
+        ("numbers.json k3.wer x", "numbers.json k3.wer x -->: expected how many decimals"),
+        ("none.json k3.wer 1", "quotes .*none.json, which cannot be read: "),
+        ("README.json k3.wer 1", "quotes .*README.json, which cannot be read: "),
+    ],
+)
+def test_numbers_that_are_not_there_cannot_be_quoted(
+    tmp_path: Path, mark: str, message: str
+) -> None:
+    (tmp_path / "numbers.json").write_text(NUMBERS)
+    (tmp_path / "README.json").write_text("no JSON")
+    document = tmp_path / "README.md"
+    document.write_text(f"1<!-- result: {mark} -->")
+    with pytest.raises(InputError, match=message):
+        updated(document)

@@ -189,6 +189,16 @@ def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_result
     assert (found["k9-r16"].change, found["k9-r16"].refused) == (None, "other code")
 
 
+def test_what_another_experiment_has_done_is_said_to_be_its(
+    tmp_path: Path, write_results: Write
+) -> None:
+    taken = {f"recognition/{cell}/1": {"run_of": "b.yaml"} for cell in ("dense", "k9-r16")}
+    shown = markdown([read_evidence(write_results(tmp_path, changed=taken))])
+    note = "- Runs of b.yaml, the same in all that decides a result, and not done again: "
+    assert shown.count(f"{note}dense; K = 9, R = 16.\n") == 2  # recognition: spoken, new voices
+    assert shown.count("Runs of") == 2
+
+
 @pytest.mark.parametrize(("task", "measure"), [("recognition", "bleu"), ("translation", "wer")])
 def test_what_was_scored_by_another_measure_is_left_out_and_said(
     tmp_path: Path, write_results: Write, task: str, measure: str

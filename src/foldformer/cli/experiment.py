@@ -76,18 +76,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
-    from foldformer.experiment.finished import is_finished
+    from foldformer.experiment.finished import is_finished, result_beside
     from foldformer.experiment.progress import counted, spoken
     from foldformer.experiment.results import read_results
 
     recorded = read_results(planned.results)
+    beside = None if planned.beside is None else read_results(planned.beside)
     total = left = 0.0
     for run in runs.values():
-        finished = is_finished(planned, run, recorded)
-        begun = "begun" if run.place.exists() else ""
-        print(f"{run.name:48}{'done' if finished else begun:8}{run.minutes:8.1f} min")
+        state = "begun" if run.place.exists() else ""
+        if is_finished(planned, run, recorded):
+            state = "done"
+        elif beside is not None and result_beside(planned, run, beside) is not None:
+            state = "taken"
+        print(f"{run.name:48}{state:8}{run.minutes:8.1f} min")
         total += run.minutes
-        left += 0.0 if finished else run.minutes
+        left += 0.0 if state in ("done", "taken") else run.minutes
     print(
         f"{counted(len(runs), 'run')}, {spoken(total)} of one core; left: {spoken(left)}, "
         f"{spoken(left / jobs)} with {jobs} at a time"

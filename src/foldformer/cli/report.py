@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EXTRA = "train"
 """What this verb needs to be installed with."""
@@ -12,9 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results",
         type=Path,
-        nargs="+",
+        nargs="*",
         metavar="RESULTS",
-        help="results of `foldformer experiment` (*.jsonl), or the recipe folder or YAML file",
+        help="results of `foldformer experiment` (*.jsonl), or the recipe folder or YAML file; "
+        "needed unless --update alone is given",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE.html", help="write everything as a page"
@@ -34,31 +39,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE.md",
-        help="write the figures that these files quote of results anew",
+        help="write the figures that these files quote anew; their marks say of which results",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page, or print Markdown."""
-    from foldformer.errors import InputError, SpecError
+    """Bring documents up to date; write the page, or print Markdown."""
+    from foldformer.errors import SpecError
 
     if args.layers is not None and args.output is None:
         raise SpecError("--layers: is a part of the page; name that with -o FILE.html")
+    if not args.results and (args.output is not None or args.markdown or not args.update):
+        raise SpecError("RESULTS: missing; expected results of `foldformer experiment` to show")
     from foldformer.cli._outputs import check_outputs
     from foldformer.experiment.spec import experiment_file, results_file
 
     read = [f(place) for place in args.results for f in (Path, experiment_file, results_file)]
     check_outputs({"-o": args.output}, [*read, *args.update, args.layers])
+    _update(args.update)
+    if args.results:
+        _show(args)
+
+
+def _update(documents: "Sequence[Path]") -> None:
+    """Write what documents quote anew, in all of them or in none."""
+    from foldformer.files import complete_files
+    from foldformer.report.quoted import updated
+
+    for document, text in [(document, updated(document)) for document in documents]:
+        with complete_files(document.parent) as beside:
+            (beside / document.name).write_text(text, encoding="utf-8")
+
+
+def _show(args: argparse.Namespace) -> None:
+    """Results as a page, or as Markdown."""
+    from foldformer.errors import InputError
     from foldformer.files import complete_files
     from foldformer.report.evidence import read_evidence
     from foldformer.report.markdown import markdown
-    from foldformer.report.quoted import updated
 
     evidence = [read_evidence(place) for place in args.results]
-    for document in args.update:
-        text = updated(document)
-        with complete_files(document.parent) as beside:
-            (beside / document.name).write_text(text, encoding="utf-8")
     if args.output is not None:
         from foldformer.measure.similarity import similarity_of
         from foldformer.report.experiment_page import experiment_page
@@ -70,5 +90,5 @@ def run(args: argparse.Namespace) -> None:
         with complete_files(args.output.parent) as beside:
             (beside / args.output.name).write_text(page, encoding="utf-8")
         print(f"report: {args.output}")
-    if args.markdown or (args.output is None and not args.update):
+    if args.markdown or args.output is None:
         print(markdown(evidence))

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from foldformer.errors import InputError, SpecError
+from foldformer.experiment.origin import digests
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.result import Result
 from foldformer.experiment.results import Recorded
@@ -29,6 +31,20 @@ def is_finished(plan: Plan, run: Run, recorded: Recorded) -> bool:
         and _is_scored_so(run, recorded, number)
         and _is_trained_so(plan, run, recorded, number)
     )
+
+
+def result_beside(plan: Plan, run: Run, beside: Recorded) -> Result | None:
+    """The finished result of the same run in the experiment beside, to stand here as well.
+
+    It was made by the code of now. Whether it heard the data that are here is left to the caller.
+    None where there is none, or where it is of anything else than this run.
+    """
+    if not is_finished(plan, run, beside):
+        return None
+    result = beside.results[run.name]
+    if (result.code.digest, result.code.compress) != digests(run.compress is not None):
+        return None
+    return replace(result, run_of=plan.spec.runs_of)
 
 
 def _is_scored_so(run: Run, recorded: Recorded, number: int) -> bool:
@@ -59,10 +75,22 @@ def _is_model_of(run: Run, result: Result) -> bool:
 
 
 def _is_config(said: object, config: TrainConfig) -> bool:
+    """Whether the two are the same, wherever their experiments have their models."""
     try:
-        return from_dict(TrainConfig, said) == config
+        return _placed_alike(from_dict(TrainConfig, said)) == _placed_alike(config)
     except SpecError:  # of another version
         return False
+
+
+def _placed_alike(config: TrainConfig) -> TrainConfig:
+    """A configuration with its folders from the experiment's `output` on."""
+    model = Path(config.output)  # OUTPUT/TASK/CELL/SEED/model
+    output = [model, *model.parents][:5][-1]
+    start = config.training.initialise_from
+    if start is not None and output in Path(start).parents:
+        start = str(Path(start).relative_to(output))
+    training = replace(config.training, initialise_from=start)
+    return replace(config, output=str(model.relative_to(output)), training=training)
 
 
 def check_start(plan: Plan, run: Run, recorded: Recorded) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from foldformer.checkpoint import read_model_config
+from foldformer.checkpoint import load_model, read_model_config
 from foldformer.decode.measures import MEASURES
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.origin import code, machine, versions
@@ -19,6 +19,7 @@ from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.result import OF_A_VALIDATION, Example, ModelSize, Result, SetScores
 from foldformer.experiment.results import Counted, digest_of
 from foldformer.experiment.steps import scores_of, transcripts_of
+from foldformer.measure.similarity import Cosines, cosines
 from foldformer.measure.size import dense_entries, sizes, total
 from foldformer.spec import from_dict, read_yaml, to_dict
 from foldformer.train.curve import CURVE, read_curve
@@ -76,6 +77,7 @@ def gather(
         hours=rows[-1]["hours"],
         seconds=rows[-1]["seconds"],
         size=_size(run.model),
+        similarity=_similarity(run.model) if run.trains else (),
         curve=tuple(dict(row) for row in rows),
         scores=scores,
         counts=f"{plan.name}/{run.task}.{run.cell}.{run.seed}.json.gz",
@@ -107,6 +109,11 @@ def _size(folder: Path) -> ModelSize:
     whole, depth = total(size for _, size in sizes(model)), model.encoder.depth
     matrices = sum(size.parameters for role, size in sizes(depth) if role != "other")
     return ModelSize(**asdict(whole), share=100 * matrices / dense_entries(depth))
+
+
+def _similarity(folder: Path) -> Cosines:
+    """What `foldformer report --layers` draws of it; empty where its layers have no order."""
+    return cosines(load_model(folder)[0].encoder.depth) or ()
 
 
 def _scores(path: Path) -> SetScores:

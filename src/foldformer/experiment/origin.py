@@ -29,23 +29,30 @@ _NO_MATTER = ("card.py", "cli", "compress", "deploy", "experiment", "measure", "
 def code(compressed: bool = False) -> Code:
     """The revision of git, or the version where the package is installed; a digest of the sources.
 
-    The digest is of the parts that decide weights and scores, so that two runs with the same digest
-    were made by the same code, whatever was committed beside it. `+` behind a revision: with
-    changes that are not committed.
+    `+` behind a revision: with changes that are not committed.
 
     Args:
         compressed: add `compress`, the digest of the sources that such a model was made by, too.
+    """
+    digest, compress = digests(compressed)
+    revision = _revision(Path(foldformer.__file__).parent)
+    return Code(revision=revision, digest=digest, compress=compress)
+
+
+def digests(compressed: bool = False) -> tuple[str, str | None]:
+    """Digests of the sources of now: of the parts that decide weights and scores; of `compress`.
+
+    Two runs with the same digests were made by the same code, whatever was committed beside it.
+
+    Args:
+        compressed: with the second one.
     """
     root = Path(foldformer.__file__).parent
     sources = sorted(root.rglob("*.py"))
     parts = {path: path.relative_to(root).parts[0] for path in sources}
     decide = [path for path in sources if parts[path] not in _NO_MATTER]
     others = [path for path in sources if parts[path] == "compress"]
-    return Code(
-        revision=_revision(root),
-        digest=_digest(root, decide),
-        compress=_digest(root, others) if compressed else None,
-    )
+    return _digest(root, decide), _digest(root, others) if compressed else None
 
 
 def _digest(root: Path, sources: Iterable[Path]) -> str:

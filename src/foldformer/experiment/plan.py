@@ -84,6 +84,7 @@ class Plan:
         output: folder of everything but the results.
         results: the file of the results.
         smoke: whether it only shows that all cells run.
+        beside: the results of the experiment whose finished runs are taken, if there is one.
         runs: {name: run}; the first seed of all cells comes before the second.
     """
 
@@ -92,6 +93,7 @@ class Plan:
     output: Path
     results: Path
     smoke: bool
+    beside: Path | None
     runs: dict[str, Run]
 
 
@@ -114,6 +116,7 @@ def plan(spec: ExperimentSpec, place: Path, smoke: bool = False) -> Plan:
     """
     path = experiment_file(place)
     results = results_file(place)
+    beside = None if smoke else _results_beside(spec, path)
     small = spec.smoke if smoke else SmokeSpec()
     if smoke:
         spec = made_small(spec)
@@ -139,8 +142,22 @@ def plan(spec: ExperimentSpec, place: Path, smoke: bool = False) -> Plan:
         output=Path(spec.output),
         results=results,
         smoke=smoke,
+        beside=beside,
         runs=found,
     )
+
+
+def _results_beside(spec: ExperimentSpec, path: Path) -> Path | None:
+    """Where the results of the experiment stand that this one takes runs of."""
+    if spec.runs_of is None:
+        return None
+    other = path.parent / spec.runs_of
+    if other == path or not other.is_file():
+        raise SpecError(
+            f"{path}: runs_of: expected the YAML of another experiment beside it, got "
+            f"{spec.runs_of!r}"
+        )
+    return results_file(other)
 
 
 def made_small(spec: ExperimentSpec) -> ExperimentSpec:
@@ -157,6 +174,7 @@ def made_small(spec: ExperimentSpec) -> ExperimentSpec:
         output=f"{spec.output}-smoke",
         about="",
         about_sets={},
+        runs_of=None,
         corpora=small.corpora,
         seeds=spec.seeds[:1],
         tasks=tasks,

@@ -108,6 +108,9 @@ class Result(Spec):
     """The row of the table."""
     seed: int
     """Of the training."""
+    run_of: str | None = None
+    """The YAML of the experiment beside this one that has done the run, where it was taken from
+    that one's results."""
     smoke: bool
     """Whether it only shows that the cell runs."""
     measure: Literal["wer", "bleu"]
@@ -136,6 +139,10 @@ class Result(Spec):
     """That the training took, validations included."""
     size: ModelSize
     """What the model weighs."""
+    similarity: tuple[tuple[float, ...], ...] = ()
+    """(L, L): of each two layers in depth the cosine of their weights, as `measure.similarity` has
+    it. Empty where the layers have no order, where the run scored another one's model, and in lines
+    of before there was this key."""
     curve: tuple[dict[str, float], ...]
     """A mapping for each validation: step, hours, seconds, loss and scores."""
     scores: dict[str, SetScores]
@@ -149,6 +156,8 @@ class Result(Spec):
         for name in ("train", "valid", *self.scores):
             if name not in self.data:
                 raise SpecError(f"data.{name}: missing; expected a fingerprint")
+        if any(len(row) != len(self.similarity) for row in self.similarity):
+            raise SpecError("similarity: expected as many numbers in each row as there are rows")
         if not self.curve:
             raise SpecError("curve: expected one validation or more")
         for number, row in enumerate(self.curve):

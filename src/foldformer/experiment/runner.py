@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.fingerprint import fingerprint
-from foldformer.experiment.finished import check_start, is_finished
+from foldformer.experiment.finished import check_start, is_finished, result_beside
 from foldformer.experiment.gather import gather
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.processes import end, stopped_by_signals
@@ -15,6 +15,7 @@ from foldformer.experiment.progress import WIDTH, Clock, counted, share_done, sh
 from foldformer.experiment.result import Result
 from foldformer.experiment.results import (
     Recorded,
+    append_line,
     append_plan,
     append_result,
     cut_torn_line,
@@ -114,15 +115,18 @@ class Runner:
                 if is_finished(self.plan, run, self._recorded)
             }
             self._waiting = [run for run in self.runs.values() if self._is_due(run)]
-            runs = counted(len(self.runs), "run")
+            beside = self._beside()
+            own = [run for run in self._waiting if run.name not in beside]
             self.say(
-                f"{runs}: {len(self._done)} done before; {self.jobs} at a time; "
-                f"about {spoken(self._clock.left(self._waiting, {}))}"
+                f"{counted(len(self.runs), 'run')}: {len(self._done)} done before"
+                + (f", {len(beside)} by {self.plan.spec.runs_of}" if beside else "")
+                + f"; {self.jobs} at a time; about {spoken(self._clock.left(own, {}))}"
             )
             try:
                 if self._waiting:
                     self._make_corpora()
                     append_plan(self.plan.results, self.plan.spec)
+                    self._take(beside)
                 while self._waiting or self._active:
                     self._begin()
                     self._look()
@@ -130,6 +134,34 @@ class Runner:
             finally:
                 self._stop()
         return not self.failed
+
+    def _beside(self) -> dict[str, Result]:
+        """Results of the experiment beside that stand for runs which are not done here."""
+        if self.plan.beside is None:
+            return {}
+        recorded = read_results(self.plan.beside)
+        found = {
+            run.name: result_beside(self.plan, run, recorded)
+            for run in self._waiting
+            if run.name not in self._done
+        }
+        return {name: result for name, result in found.items() if result is not None}
+
+    def _take(self, beside: Mapping[str, Result]) -> None:
+        """Let results of the experiment beside stand here, too, where they heard the same data."""
+        for name, result in beside.items():
+            try:
+                same = self._fingerprints(self.runs[name]) == result.data
+                why = "it heard other data"
+            except InputError as error:
+                same, why = False, str(error)
+            if not same:
+                self.say(f"not taken {name} of {result.run_of}: {why}")
+                continue
+            append_line(self.plan.results, result)
+            self._done.add(name)
+            self.say(f"taken   {name} of {result.run_of}: {_scores(result)}")
+        self._waiting = [run for run in self.runs.values() if self._is_due(run)]
 
     def _is_due(self, run: Run) -> bool:
         """Not finished; or its model, which another run needs that is due, is not there."""

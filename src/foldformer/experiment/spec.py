@@ -142,6 +142,9 @@ class ExperimentSpec(Spec):
     """What a set is, by its name: stands below each of its tables."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Of weights, order of the data, augmentation and dropout: the same for all cells."""
+    runs_of: str | None = None
+    """The YAML of an experiment beside this one. Its finished runs are taken, and not done again,
+    where all that decides a result is the same."""
     tasks: dict[str, TaskSpec]
     """What is learnt."""
     cells: dict[str, CellSpec]
@@ -159,6 +162,10 @@ class ExperimentSpec(Spec):
                     )
             if not names:
                 raise SpecError(f"{where}: expected one or more")
+        if self.runs_of is not None and Path(self.runs_of).name != self.runs_of:
+            raise SpecError(
+                f"runs_of: expected the name of a YAML file beside this one, got {self.runs_of!r}"
+            )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise SpecError(f"seeds: expected different numbers, got {list(self.seeds)}")
         for name, task in self.tasks.items():

@@ -13,7 +13,7 @@ from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
 from foldformer.experiment.plan import name_of
 from foldformer.experiment.result import Example, Result
-from foldformer.measure.similarity import Similarity
+from foldformer.measure.similarity import Cosines, Similarity
 from foldformer.report.charts import Line, Point, curves, heat, key, scatter
 from foldformer.report.evidence import Evidence
 from foldformer.report.row_text import (
@@ -52,7 +52,8 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
         titles=_TITLES,
         experiments=[_experiment(each, f"e{number}") for number, each in enumerate(evidence)],
         reading=f"{HOW_TO_READ} {HOURS} {of_paper()}",
-        similarity=None if similarity is None else _similarity(similarity),
+        similarity=similarity,
+        layers=None if similarity is None else _heat(similarity.cosines, similarity.model),
     )
 
 
@@ -74,6 +75,7 @@ def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
         "tables": [_table(table) for table in evidence.tables if table not in empty],
         "empty": [(heading(table), [row.title for row in table.rows]) for table in empty],
         "curves": list(_curves(evidence)),
+        "alike": list(_alike(evidence)),
         "examples": _opened(list(_examples(evidence))),
         "origin": _origin(evidence),
     }
@@ -199,6 +201,21 @@ def _origin(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _similarity(similarity: Similarity) -> dict[str, str | Markup]:
-    said = f"Cosine between the weight matrices of each two layers of {similarity.model}"
-    return {"model": similarity.model, "svg": heat(similarity.cosines, said)}
+def _alike(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
+    """Titles and likenesses of layers: of the cells of the first table, in the first task.
+
+    Of each cell one model, that of its first seed which has them.
+    """
+    spec = evidence.spec
+    task, table = next(iter(spec.tasks)), next(iter(spec.cells.values())).table
+    for cell, said in spec.cells.items():
+        names = (name_of(task, cell, seed) for seed in spec.seeds_of(cell))
+        found = [each for name in names if (each := evidence.results.get(name)) is not None]
+        shown = next((each for each in found if each.similarity), None)
+        if said.table == table and task in spec.tasks_of(cell) and shown is not None:
+            title = f"{said.title}, seed {shown.seed}"
+            yield title, _heat(shown.similarity, title)
+
+
+def _heat(cosines: Cosines, of: str) -> Markup:
+    return heat(cosines, f"Cosine between the weight matrices of each two layers of {of}")

@@ -11,8 +11,13 @@ A table stands between two comments, a figure before one; paths are relative to 
 Within code that a document shows, marks are none. In place of the file of results, the folder of
 the recipe can be named: then there may be no result yet, and the table says so. What a single
 figure can be: `wer` or `bleu`, `change`, `share`, `mb`, `hours`, `minutes`.
+
+Figures of other results are numbers in a JSON file, by their keys, with so many decimals:
+
+    It took 17.3<!-- result: recipes/demo/results.json minutes 1 --> minutes.
 """
 
+import json
 import re
 import shlex
 from functools import cache
@@ -26,6 +31,7 @@ from foldformer.report.tables import Row, Table
 from foldformer.report.written import figure, megabytes
 
 _TABLE = re.compile(r"(<!-- results: (.+?) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
+_OPENED = "<!-- results: "
 _CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 _INTERVAL = re.compile(r"[^\[]+\[.+?\]")  # a figure as far as its interval
 _FIGURE = re.compile(r"([^\s|(]*)(<!-- result: (.+?) -->)")
@@ -35,15 +41,25 @@ def updated(document: Path) -> str:
     """The text of a document with all that it quotes of results as they are now.
 
     Raises:
-        InputError: it cannot be read, or quotes what is not there.
+        InputError: it cannot be read, quotes nothing, or what is not there.
     """
     try:
         text = document.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{document}: cannot be read: {error}") from None
+    if not _quotes(text):
+        raise InputError(
+            f"{document}: quotes no results; expected a mark <!-- results: ... --> or "
+            "<!-- result: ... -->"
+        )
     evidence = cache(read_evidence)
 
     def table(found: re.Match[str]) -> str:
+        if _OPENED in found[3]:  # the end that was found is that of the next table
+            raise InputError(
+                f"{document}: <!-- results: {found[2]} -->: is not closed; expected "
+                "<!-- /results --> behind the table"
+            )
         place, table, task, name = _words(document, found[2], 4)
         read = evidence(document.parent / place)
         shown = _table(document, read, table, task, name)
@@ -51,6 +67,9 @@ def updated(document: Path) -> str:
         return f"{found[1]}{title}\n\n{markdown_table(shown)}\n{found[4]}"
 
     def single(found: re.Match[str]) -> str:
+        if found[3].partition(" ")[0].endswith(".json"):
+            place, key, decimals = _words(document, found[3], 3)
+            return f"{_number(document, place, key, decimals)}{found[2]}"
         place, cell, name, what = _words(document, found[3], 4)
         value = _figure(document, evidence(document.parent / place), cell, name, what)
         return f"{value}{found[2]}"
@@ -62,7 +81,11 @@ def updated(document: Path) -> str:
 
 def quotes(document: Path) -> int:
     """How many tables and figures a document quotes."""
-    parts = _CODE.split(document.read_text(encoding="utf-8"))[::2]
+    return _quotes(document.read_text(encoding="utf-8"))
+
+
+def _quotes(text: str) -> int:
+    parts = _CODE.split(text)[::2]
     return sum(len(_TABLE.findall(part)) + len(_FIGURE.findall(part)) for part in parts)
 
 
@@ -117,6 +140,25 @@ def _figure(document: Path, evidence: Evidence, run: str, name: str, what: str) 
                 if value:
                     return value
     raise InputError(f"{document}: quotes {what} of {run} on {name}, of which there is no result")
+
+
+def _number(document: Path, place: str, key: str, decimals: str) -> str:
+    """A number in a JSON file, by a key of names with points between them."""
+    path = document.parent / place
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{document}: quotes {path}, which cannot be read: {error}") from None
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, (int, float)) or isinstance(found, bool):
+        raise InputError(f"{document}: quotes {key} of {path}, which is no number there")
+    if not decimals.isdecimal():
+        raise InputError(
+            f"{document}: <!-- result: {place} {key} {decimals} -->: expected how many decimals, "
+            "like 1"
+        )
+    return f"{round(found, int(decimals)) + 0.0:.{decimals}f}"  # + 0.0: no sign of a zero
 
 
 def _value(table: Table, row: Row, what: str) -> str:

@@ -124,6 +124,13 @@ def notes(table: Table) -> list[str]:
             "Rows with a mark were trained or scored on other data, or by other code, than most; "
             "changes across that are refused."
         )
+    others = [each.run_of for row in table.rows for each in row.results if each.run_of]
+    for other in dict.fromkeys(others):
+        titles = [row.title for row in table.rows if any(e.run_of == other for e in row.results)]
+        found.append(
+            f"Runs of {other}, the same in all that decides a result, and not done again: "
+            f"{'; '.join(titles)}."
+        )
     if any(row.fewer for row in table.rows):
         found.append(
             "A change with seeds behind it is of those alone, which both models have; scores are "
