@@ -19,9 +19,13 @@ from foldformer.experiment.spec import read_experiment
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 ABLATIONS = (
-    "k9-r0-no-diagonal", "k3-r16-cycle", "k3-r16-attention", "low-rank-as-k9-r16",
-    "k3-r16-compressed", "k3-r16-noise4-int4",
-)  # fmt: skip
+    "k9-r0-no-diagonal",
+    "k3-r16-cycle",
+    "k3-r16-attention",
+    "low-rank-as-k9-r16",
+    "k3-r16-compressed",
+    "k3-r16-noise4-int4",
+)
 """One cell of each kind; `test_recipes.py` has a step of every one."""
 
 SERVER = """
