@@ -163,10 +163,13 @@ def test_llama_and_a_list_by_name(text: Path, call: Call, tmp_path: Path) -> Non
     assert load(output).generate(torch.tensor([[3, 4]]), max_new_tokens=3).shape == (1, 5)
 
 
+SPECIAL = ["<|translate|>", "<|transcribe|>", "<|notimestamps|>", "<|nospeech|>"]
+
+
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = WhisperConfig(
-        vocab_size=32, num_mel_bins=4, d_model=16, encoder_layers=4, decoder_layers=2,
+        vocab_size=40, num_mel_bins=4, d_model=16, encoder_layers=4, decoder_layers=2,
         encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24,
         decoder_ffn_dim=24, max_source_positions=1500, max_target_positions=448,
         decoder_start_token_id=2, bos_token_id=2, eos_token_id=2, pad_token_id=0,
@@ -174,6 +177,10 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     folder = write(tmp_path_factory.mktemp("whisper"), WhisperForConditionalGeneration(config))
     WhisperFeatureExtractor(feature_size=4).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_tokens("\u0120")
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL})
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -216,6 +223,54 @@ def test_whisper_in_one_budget(whisper: Path, manifest: Path, call: Call, tmp_pa
     assert "order: cycle is for one list of layers" in err
     code, _, err = call("plan", whisper, "--weights", budget, "--report", tmp_path / "page.html")
     assert "--report: draws one list of layers" in err
+
+
+def test_a_folded_whisper_is_exported_and_measured(
+    whisper: Path, call: Call, tmp_path: Path
+) -> None:
+    folded, exported = tmp_path / "folded", tmp_path / "export"
+    assert call("compress", whisper, "--uses", 2, "--rank", 1, "--output", folded)[0] == 0
+    code, out, err = call("export", folded, "--to", "onnxruntime", "--output", exported)
+    assert (code, err) == (0, "")
+    assert f"weights: {stored(folded) // 4:,} numbers, each stored once, in " in out
+    assert f"next: python {exported / 'hear.py'} RECORDING.wav\n" in out
+    code, out, err = call("describe", exported)
+    assert (code, err) == (0, "")
+    assert "export: offline-whisper for onnxruntime, fp32; ONNX files 0." in out
+    settings = ("--runs", 1, "--seconds", 20, "--runtime", "onnxruntime", "--json")
+    code, out, err = call("measure", exported, *settings)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert "a Whisper's encoder hears 30 s in each call" in " ".join(found["warnings"])
+    (measured,) = found["exports"]
+    sizes = {name: (exported / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx")}
+    assert measured["files"] == sizes
+    assert sum(sizes.values()) > measured["weight_bytes"] >= stored(folded)
+    assert measured["figures"]["onnxruntime"]["peak_rss"]["median"] > 1e6
+    for verb, *others in (("transcribe", "x.wav"), ("evaluate", "x.jsonl")):
+        code, out, err = call(verb, exported, *others)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert f"{exported}: is the export of a Whisper, and this command takes those of" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--streaming"], "--streaming: is for foldformer's own models, and"),
+        (["--left-context", "1s"], "--left-context: is for foldformer's own models, and"),
+        (["--precision", "int4"], "precision: int4 is for foldformer's own models; a Whisper has"),
+        (["--output", "FULL"], "is not empty; choose a new folder with --output"),
+    ],
+)
+def test_a_whisper_that_cannot_be_exported(
+    options: list[str], message: str, whisper: Path, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").touch()
+    words = (tmp_path if option == "FULL" else option for option in options)
+    code, out, err = call("export", whisper, "--output", tmp_path / "new", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def change(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
@@ -464,15 +519,19 @@ def test_other_verbs_say_what_such_a_folder_is(bert: Path, call: Call, tmp_path:
     folded = tmp_path / "folded"
     assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", folded)[0] == 0
     for verb, *others in (
-        ("describe",), ("measure",), ("export",), ("evaluate", "x.jsonl"), ("transcribe", "x.wav"),
+        ("describe",), ("measure",), ("evaluate", "x.jsonl"), ("transcribe", "x.wav"),
     ):  # fmt: skip
         for folder, message in (
             (bert, f"{bert}: is a model of transformers; foldformer plan and compress take"),
-            (folded, f"foldformer.compress.foreign.load({str(folded)!r}) gives it, and for"),
+            (folded, f"foldformer.compress.foreign.load({str(folded)!r}) gives it, and"),
         ):
             code, out, err = call(verb, folder, *others)
             assert (code, out, err.count("\n")) == (2, "", 1), err
             assert message in err
+    for folder in (bert, folded):
+        code, out, err = call("export", folder)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert f"{folder}: is a BertModel; of the models of transformers, Whisper alone is" in err
 
 
 def test_a_killed_fold_goes_on_to_the_same_weights(
