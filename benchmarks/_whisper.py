@@ -40,11 +40,13 @@ def features_of(extractor: Any, samples: Sequence[NDArray[np.float32]]) -> Tenso
 
 
 @torch.inference_mode()
-def hear(model: Any, tokenizer: Any, features: Tensor, batch: int = 8) -> list[str]:
-    """Greedily, without timestamps, 100 tokens at most."""
+def hear(
+    model: Any, tokenizer: Any, features: Tensor, batch: int = 8, longest: int | None = 100
+) -> list[str]:
+    """Greedily, without timestamps, so many tokens at most."""
     texts: list[str] = []
     for some in features.split(batch):
-        tokens = model.generate(some, max_new_tokens=100, do_sample=False, num_beams=1)
+        tokens = model.generate(some, max_new_tokens=longest, do_sample=False, num_beams=1)
         texts += tokenizer.batch_decode(tokens, skip_special_tokens=True)
     return [text.strip() for text in texts]
 

@@ -153,6 +153,7 @@ def test_a_preset_with_random_weights(
         (("model", "--streaming", "--chunk", "100ms"), "no positive multiple of 40 ms"),
         (("model", "--streaming", "--left-context", "520ms"), "left-context: 520ms is more than"),
         (("model", "--head", "rnn"), "no 'rnn' head"),
+        (("model", "--to", "onnxruntime"), "--to onnxruntime: is for a Whisper; foldformer's own"),
         (("model", "--output", "."), ".: is not empty; choose a new folder"),
     ],
 )

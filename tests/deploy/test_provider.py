@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_as(folder: Path, memory: Memory, path: Path) -> list[str]:
     """The operators that `foldformer measure` runs in ONNX Runtime."""
     provider = read_provider(folder, memory)
-    task = Task("onnxruntime", "", "", "", {}, provider, 1, 4, "", "", [], 1.0, memory)
+    task = Task("onnxruntime", "", "", "", {}, provider, 1, 4, 0, "", "", [], 1.0, memory)
     options = _session_options(task)
     options.optimized_model_filepath = str(path)
     onnxruntime.InferenceSession(folder / "model.onnx", options)
@@ -129,6 +129,8 @@ def test_a_damaged_file_is_found(folder: Path, tmp_path: Path) -> None:
 
 def test_the_level_is_that_of_sherpa() -> None:
     """`GraphOptimizationLevel`, where somebody writes it into the file."""
-    task = Task("", "", "", "", {}, {"GraphOptimizationLevel": "0"}, 1, 0, "", "", [], 1.0, "quick")
+    task = Task(
+        "", "", "", "", {}, {"GraphOptimizationLevel": "0"}, 1, 0, 0, "", "", [], 1.0, "quick"
+    )
     level = _session_options(task).graph_optimization_level
     assert level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -36,6 +36,7 @@ from transformers import (
 )
 
 from foldformer.compress.foreign import load
+from foldformer.train.curve import read_curve
 
 Call = Callable[..., tuple[int, str, str]]
 WORDS = ["[PAD]", "[UNK]", "[EOS]", *"abcdefghijklmnopqrstuvwxyz"]
@@ -130,6 +131,12 @@ def test_what_is_learnt_is_kept_and_gone_on_with(
     losses = re.search(r"learnt: loss ([\d.]+) -> ([\d.]+)", out)
     assert losses is not None
     assert float(losses[2]) < float(losses[1])
+    # Two of the 40 lines are kept apart.
+    assert re.search(r"best validation: loss ([\d.]+), distillation \1, after step 80\n", out)
+    assert f"curve: {tmp_path / 'a' / 'training' / 'curve.json'}\n" in out
+    rows = read_curve(tmp_path / "a" / "training")
+    assert [row["step"] for row in rows] == [0, 80]
+    assert rows[1]["loss"] < rows[0]["loss"]
     first = (tmp_path / "a" / "model.safetensors").read_bytes()
     code, out, err = call(*command, "--output", tmp_path / "a")
     assert code == 0, err
@@ -157,16 +164,29 @@ def test_llama_and_a_list_by_name(text: Path, call: Call, tmp_path: Path) -> Non
     assert (code, err) == (0, "")
     assert list(json.loads(out)["plan"]["stacks"]) == ["model.layers"]
     output = tmp_path / "folded"
-    options = ("--plan", plan, "--data", text, "--steps", 2, "--output", output)
-    code, _, err = call("compress", llama, *options)
+    config = tmp_path / "recovery.yaml"
+    config.write_text("training: {validate_every: 1, distillation: {data: 0.5}}\n")
+    options = ("--plan", plan, "--data", text, "--valid", text, "--steps", 2, "--output", output)
+    code, out, err = call("compress", llama, *options, "--config", config, "--seed", 3)
     assert (code, err) == (0, "")
+    assert [row["step"] for row in read_curve(output / "training")] == [0, 1, 2]
+    found = re.search(r"data of the original there: ([\d.]+)\n", out)
+    assert found is not None
+    lines = [[WORDS.index(word) for word in line.split()] for line in text.read_text().splitlines()]
+    with torch.no_grad():
+        tokens = torch.tensor(lines)
+        loss = LlamaForCausalLM.from_pretrained(llama)(tokens, labels=tokens).loss
+    assert float(found[1]) == pytest.approx(float(loss), rel=1e-3)
     assert load(output).generate(torch.tensor([[3, 4]]), max_new_tokens=3).shape == (1, 5)
+
+
+SPECIAL = ["<|translate|>", "<|transcribe|>", "<|notimestamps|>", "<|nospeech|>"]
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = WhisperConfig(
-        vocab_size=32, num_mel_bins=4, d_model=16, encoder_layers=4, decoder_layers=2,
+        vocab_size=40, num_mel_bins=4, d_model=16, encoder_layers=4, decoder_layers=2,
         encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24,
         decoder_ffn_dim=24, max_source_positions=1500, max_target_positions=448,
         decoder_start_token_id=2, bos_token_id=2, eos_token_id=2, pad_token_id=0,
@@ -174,6 +194,10 @@ def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     folder = write(tmp_path_factory.mktemp("whisper"), WhisperForConditionalGeneration(config))
     WhisperFeatureExtractor(feature_size=4).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_tokens("\u0120")
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL})
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -203,8 +227,15 @@ def test_whisper_in_one_budget(whisper: Path, manifest: Path, call: Call, tmp_pa
     stacks = yaml.safe_load(plan.read_text())["stacks"]
     assert [sum(part["uses"]) for part in stacks.values()] == [4, 2]
     options = ("--plan", plan, "--data", manifest, "--steps", 1, "--output", folded)
-    code, _, err = call("compress", whisper, *options)
+    settings = ("--training.distillation.data", 1, "--data.valid_share", 0.5)
+    code, out, err = call("compress", whisper, *options, *settings)
     assert (code, err) == (0, "")
+    assert f"next: foldformer export {folded} --to onnxruntime\n" in out
+    rows = read_curve(folded / "training")
+    assert [set(row) for row in rows] == [
+        {"step", "hours", "seconds", "loss", "distillation", "data"}
+    ] * 2
+    assert [row["hours"] for row in rows] == [0, pytest.approx(30 / 3600, abs=1e-6)]
     one = ("--uses", 2, "--layers", "model.encoder.layers", "--output", tmp_path / "encoder")
     code, out, err = call("compress", whisper, *one)
     assert code == 0, err
@@ -216,6 +247,54 @@ def test_whisper_in_one_budget(whisper: Path, manifest: Path, call: Call, tmp_pa
     assert "order: cycle is for one list of layers" in err
     code, _, err = call("plan", whisper, "--weights", budget, "--report", tmp_path / "page.html")
     assert "--report: draws one list of layers" in err
+
+
+def test_a_folded_whisper_is_exported_and_measured(
+    whisper: Path, call: Call, tmp_path: Path
+) -> None:
+    folded, exported = tmp_path / "folded", tmp_path / "export"
+    assert call("compress", whisper, "--uses", 2, "--rank", 1, "--output", folded)[0] == 0
+    code, out, err = call("export", folded, "--to", "onnxruntime", "--output", exported)
+    assert (code, err) == (0, "")
+    assert f"weights: {stored(folded) // 4:,} numbers, each stored once, in " in out
+    assert f"next: python {exported / 'hear.py'} RECORDING.wav\n" in out
+    code, out, err = call("describe", exported)
+    assert (code, err) == (0, "")
+    assert "export: offline-whisper for onnxruntime, fp32; ONNX files 0." in out
+    settings = ("--runs", 1, "--seconds", 20, "--runtime", "onnxruntime", "--json")
+    code, out, err = call("measure", exported, *settings)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert "a Whisper's encoder hears 30 s in each call" in " ".join(found["warnings"])
+    (measured,) = found["exports"]
+    sizes = {name: (exported / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx")}
+    assert measured["files"] == sizes
+    assert sum(sizes.values()) > measured["weight_bytes"] >= stored(folded)
+    assert measured["figures"]["onnxruntime"]["peak_rss"]["median"] > 1e6
+    for verb, *others in (("transcribe", "x.wav"), ("evaluate", "x.jsonl")):
+        code, out, err = call(verb, exported, *others)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert f"{exported}: is the export of a Whisper, and this command takes those of" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--streaming"], "--streaming: is for foldformer's own models, and"),
+        (["--left-context", "1s"], "--left-context: is for foldformer's own models, and"),
+        (["--precision", "int4"], "precision: int4 is for foldformer's own models; a Whisper has"),
+        (["--output", "FULL"], "is not empty; choose a new folder with --output"),
+    ],
+)
+def test_a_whisper_that_cannot_be_exported(
+    options: list[str], message: str, whisper: Path, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").touch()
+    words = (tmp_path if option == "FULL" else option for option in options)
+    code, out, err = call("export", whisper, "--output", tmp_path / "new", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def change(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
@@ -295,13 +374,16 @@ def test_a_plan_that_cannot_be(
         ([], "--plan or --uses: one of them is needed"),
         (["--uses", "3"], "--uses: 4 layers are not divisible by 3; possible: 2, 4"),
         (["--uses", "2", "--rank", "17"], "rank"),
-        (["--uses", "2", "--steps", "3"], "--steps: is for learning; give --data as well"),
-        (["--uses", "2", "--valid", "x"], "--valid: is for foldformer's own models"),
+        (["--uses", "2", "--steps", "3"], "--valid, --steps, --config and keys: for learning; gi"),
+        (["--uses", "2", "--valid", "x"], "--valid, --steps, --config and keys: for learning; gi"),
         (["--uses", "2", "--nodes", "2"], "--nodes: is for foldformer's own models"),
         (["--uses", "2", "--strategy", "fsdp"], "--strategy: is for foldformer's own models"),
         (["--uses", "2", "--accept-changes"], "--accept-changes: is for foldformer's own models"),
         (["--uses", "2", "--skip-bad-batches", "1"], "--skip-bad-batches: is for foldformer's own"),
-        (["--uses", "2", "--training.seed", "1"], "--training.seed: is for foldformer's own"),
+        (["--uses", "2", "--training.seed", "1"], "recovery: training.seed: unknown key; one of"),
+        (["--uses", "2", "--training.ema", "1"], "recovery: training.ema: unknown key; one of"),
+        (["--uses", "2", "--steps", "0"], "recovery: training: steps: expected 1 or more, got 0"),
+        (["--uses", "2", "--data.valid_share", "1"], "recovery: data: valid_share: expected 0 to"),
         (["--plan", "PLAN"], "are 3 layers together, and the model has 4"),
         (["--plan", "PLAN", "--rank", "0"], "--rank: stands in the plan"),
         (["--plan", "PLAN", "--layers", "encoder.layer"], "--layers: stands in the plan"),
@@ -444,6 +526,17 @@ def test_models_that_cannot_learn_from_text(
     assert not output.exists()
 
 
+def test_a_sentence_encoder_has_no_loss_on_the_data(
+    bert: Path, text: Path, call: Call, tmp_path: Path
+) -> None:
+    output = tmp_path / "folded"
+    options = ("--uses", 2, "--rank", 1, "--data", text, "--output", output)
+    code, out, err = call("compress", bert, *options, "--training.distillation.data", 1)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert "BertModel: has no loss on the data, since it writes no text to be compared" in err
+    assert not output.exists()
+
+
 def test_text_is_cut_and_padded_as_the_model_needs_it(
     bert: Path, call: Call, tmp_path: Path
 ) -> None:
@@ -464,15 +557,19 @@ def test_other_verbs_say_what_such_a_folder_is(bert: Path, call: Call, tmp_path:
     folded = tmp_path / "folded"
     assert call("compress", bert, "--uses", 2, "--rank", 1, "--output", folded)[0] == 0
     for verb, *others in (
-        ("describe",), ("measure",), ("export",), ("evaluate", "x.jsonl"), ("transcribe", "x.wav"),
+        ("describe",), ("measure",), ("evaluate", "x.jsonl"), ("transcribe", "x.wav"),
     ):  # fmt: skip
         for folder, message in (
             (bert, f"{bert}: is a model of transformers; foldformer plan and compress take"),
-            (folded, f"foldformer.compress.foreign.load({str(folded)!r}) gives it, and for"),
+            (folded, f"foldformer.compress.foreign.load({str(folded)!r}) gives it, and"),
         ):
             code, out, err = call(verb, folder, *others)
             assert (code, out, err.count("\n")) == (2, "", 1), err
             assert message in err
+    for folder in (bert, folded):
+        code, out, err = call("export", folder)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert f"{folder}: is a BertModel; of the models of transformers, Whisper alone is" in err
 
 
 def test_a_killed_fold_goes_on_to_the_same_weights(

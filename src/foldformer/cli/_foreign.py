@@ -29,9 +29,14 @@ def add_layers_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def is_foreign_folder(model: Path) -> bool:
+    """Whether a folder holds a model of `transformers`, folded or not."""
+    return (model / "config.json").is_file()
+
+
 def is_foreign(args: argparse.Namespace) -> bool:
     """Whether the model is one of `transformers`; what only these have is refused for others."""
-    if (args.model / "config.json").is_file():
+    if is_foreign_folder(args.model):
         args.extra = EXTRA
         return True
     if args.layers:
@@ -45,7 +50,7 @@ def refuse_foreign(model: Path) -> None:
     Raises:
         InputError: it is one.
     """
-    if not (model / "config.json").is_file():
+    if not is_foreign_folder(model):
         return
     if not (model / "foldformer.yaml").is_file():
         raise InputError(
@@ -54,9 +59,8 @@ def refuse_foreign(model: Path) -> None:
         )
     raise InputError(
         f"{model}: is a model of transformers that foldformer compress has folded; in Python, "
-        f"foldformer.compress.foreign.load({str(model)!r}) gives it, and for a Whisper "
-        "foldformer.deploy.export.whisper.export_whisper exports it; this command takes "
-        "foldformer's own models"
+        f"foldformer.compress.foreign.load({str(model)!r}) gives it, and foldformer export "
+        "exports a Whisper; this command takes foldformer's own models"
     )
 
 

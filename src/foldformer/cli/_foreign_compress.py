@@ -1,12 +1,14 @@
 """The verb `compress` for models of `transformers`."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import bar
 from foldformer.cli._foreign import batches_for, kept_lines, lists_in
 from foldformer.cli._plan_arguments import warn_if_no_smaller
+from foldformer.cli._training import asked_keys, parse_settings
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
@@ -15,26 +17,26 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from foldformer.compress.foreign.folder import ForeignOrigin
+    from foldformer.compress.foreign.originals import LearningBatches
     from foldformer.compress.foreign.plan import ForeignPlan
+    from foldformer.compress.foreign.recovery import RecoverySpec
 
 
 def run_compress(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.compress import foreign
-    from foldformer.compress.foreign.distil import check_learnable
     from foldformer.compress.foreign.files import numbers_of
     from foldformer.compress.foreign.folder import write_fold, write_record
-    from foldformer.compress.foreign.originals import batches_of, load_original
+    from foldformer.compress.foreign.originals import load_original
 
-    _check(args)
+    recovery = _recovery(args)
+    train = list(recovery.data.train)
     original = load_original(args.model)
     plan = _plan(args, original)
-    origin = _origin(args, original, plan)
-    heard = args.calibration or args.data
+    origin = _origin(args, original, plan, train)
+    heard = args.calibration or train
     batches = batches_for(args, original, list(plan.stacks), heard) if heard else None
-    learnt = batches_of(args.model, original, args.data) if args.data else []
-    if learnt:
-        check_learnable(original, learnt[0])
+    learning = _learning(args, original, recovery) if train else None
     model = _folded(original, plan, batches, args)
     before, after = (
         sum(each.numel() * each.element_size() for each in numbers_of(one).values())
@@ -43,45 +45,80 @@ def run_compress(args: argparse.Namespace) -> int:
     print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
     print("\n".join(kept_lines(original, list(plan.stacks))), flush=True)
     warn_if_no_smaller(before, after)
-    if learnt:
+    if learning is not None:
         write_record(args.output, origin)
-        _recover(args, model, original, plan, learnt)
+        _recover(args, model, original, plan, learning, recovery)
         foreign.save(args.output, model, plan, source=args.model)
     else:
         write_fold(args.output, model, origin)
     print(f"model: {args.output}")
-    if not learnt:
+    if learning is None:
         print(
             "it has not learnt from the original yet: expect errors of it; give --data as\n"
             "well to let it learn"
         )
-    print(f"next: foldformer.compress.foreign.load({str(args.output)!r}) in Python")
+    print(f"next: {_following(args, original)}")
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Refuse what is for our own models, or cannot be, before anything is loaded."""
+def _following(args: argparse.Namespace, original: "nn.Module") -> str:
+    """What to do with the model."""
+    if getattr(getattr(original, "config", None), "model_type", "") == "whisper":
+        return f"foldformer export {shlex.quote(str(args.output))} --to onnxruntime"
+    return f"foldformer.compress.foreign.load({str(args.output)!r}) in Python"
+
+
+def _recovery(args: argparse.Namespace) -> "RecoverySpec":
+    """How the fold is to learn, after refusing what is for our own models, or cannot be.
+
+    Raises:
+        SpecError: there is such an option, or a key that is unknown or has a wrong value.
+    """
+    from foldformer.compress.foreign.recovery import RecoverySpec
+    from foldformer.spec import from_dict, override
+
     if args.output.resolve() == args.model.resolve():
         raise SpecError(f"--output: {args.output} is the model to be folded; name another folder")
     others = {
-        "--valid": args.valid,
-        "--config": args.config,
         "--devices": args.devices,
         "--nodes": args.nodes,
         "--strategy": args.strategy != "ddp",
         "--accept-changes": args.accept_changes,
         "--skip-bad-batches": args.skip_bad_batches,
-        f"{' '.join(map(str, args.settings[:1]))}": args.settings,
     }
     for option, value in others.items():
         if value:
             raise SpecError(
                 f"{option}: is for foldformer's own models, and {args.model} is one of transformers"
             )
-    if args.steps is not None and not args.data:
-        raise SpecError("--steps: is for learning; give --data as well")
-    if args.steps is not None and args.steps < 1:
-        raise SpecError(f"--steps: expected 1 or more, got {args.steps}")
+    asked, settings = asked_keys(args), parse_settings(args.settings)
+    try:
+        recovery = from_dict(RecoverySpec, override(asked, settings))
+    except SpecError as error:
+        raise SpecError(f"recovery: {error}") from None
+    if (asked or settings) and not recovery.data.train:
+        raise SpecError("--valid, --steps, --config and keys: for learning; give --data as well")
+    return recovery
+
+
+def _learning(
+    args: argparse.Namespace, original: "nn.Module", recovery: "RecoverySpec"
+) -> "LearningBatches":
+    """What is learnt from, and measured on; the original can be learnt from."""
+    from foldformer.compress.foreign.losses import check_learnable
+    from foldformer.compress.foreign.originals import learning_batches
+
+    found = learning_batches(
+        args.model,
+        original,
+        recovery.data.train,
+        valid=recovery.data.valid,
+        valid_share=recovery.data.valid_share,
+        labels=recovery.training.distillation.data > 0,
+    )
+    if recovery.training.distillation.output:
+        check_learnable(original, found.learnt[0])
+    return found
 
 
 def _plan(args: argparse.Namespace, model: "nn.Module") -> "ForeignPlan":
@@ -111,7 +148,7 @@ def _plan(args: argparse.Namespace, model: "nn.Module") -> "ForeignPlan":
 
 
 def _origin(
-    args: argparse.Namespace, original: "nn.Module", plan: "ForeignPlan"
+    args: argparse.Namespace, original: "nn.Module", plan: "ForeignPlan", train: list[str]
 ) -> "ForeignOrigin":
     """What the fold is made of; --output may hold nothing else."""
     from foldformer.compress.foreign.folder import ForeignOrigin, checked
@@ -123,9 +160,9 @@ def _origin(
         weights=fingerprint(original),
         plan=plan,
         start=args.start,
-        calibration=tuple(args.calibration or args.data),
+        calibration=tuple(args.calibration or train),
     )
-    return checked(args.output, named_as_before(args.output, origin), alone=not args.data)
+    return checked(args.output, named_as_before(args.output, origin), alone=not train)
 
 
 def _folded(
@@ -162,12 +199,15 @@ def _recover(
     model: "nn.Module",
     original: "nn.Module",
     plan: "ForeignPlan",
-    batches: Sequence[dict[str, "Tensor"]],
+    batches: "LearningBatches",
+    recovery: "RecoverySpec",
 ) -> None:
     from foldformer.compress import foreign
+    from foldformer.compress.foreign.course import CURVE
     from foldformer.compress.foreign.folder import TRAINING
 
-    spec = foreign.DistilSpec() if args.steps is None else foreign.DistilSpec(steps=args.steps)
+    spec = recovery.training.distil(recovery.seed)
+    folder = args.output / TRAINING
     losses: list[float] = []
     print(f"learning from {args.model}: {spec.steps} steps", flush=True)
     with bar("steps") as advance:
@@ -176,9 +216,25 @@ def _recover(
             losses.append(loss)
             advance(step, spec.steps)
 
-        foreign.distil(
-            model, original, plan.stacks, batches, spec, args.output / TRAINING, progress=progress
+        best = foreign.distil(
+            model,
+            original,
+            plan.stacks,
+            batches.learnt,
+            spec,
+            folder,
+            valid=batches.valid,
+            progress=progress,
         )
     if losses:
         few = losses[-20:]
         print(f"learnt: loss {losses[0]:.4g} -> {sum(few) / len(few):.4g}", flush=True)
+    if best is None:
+        print("not validated: there is nothing to measure on; give --valid, or more of --data")
+        return
+    scores = {name: best[name] for name in ("loss", "distillation", "data") if name in best}
+    said = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    print(f"best validation: {said}, after step {best['step']:.0f}")
+    if spec.data:
+        print(f"  data of the original there: {foreign.data_loss(original, batches.valid):.4g}")
+    print(f"curve: {folder / CURVE}", flush=True)

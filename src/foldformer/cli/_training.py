@@ -127,3 +127,26 @@ def parse_settings(words: list[str]) -> list[tuple[str, str]]:
             value = rest.pop(0)
         settings.append((key, value))
     return settings
+
+
+def asked_keys(args: argparse.Namespace) -> dict[str, object]:
+    """The keys of a training YAML that the arguments of `compress` stand for: its data and steps.
+
+    Raises:
+        SpecError: --config says something else where these belong.
+        InputError: it cannot be read.
+    """
+    from foldformer.spec import read_yaml
+
+    asked: dict[str, object] = dict(read_yaml(args.config)) if args.config else {}
+    for key, name, value in (
+        ("data", "train", args.data),
+        ("data", "valid", args.valid),
+        ("training", "steps", args.steps),
+    ):
+        if value not in (None, []):
+            part = asked.get(key, {})
+            if not isinstance(part, dict):
+                raise SpecError(f"{args.config}: {key}: expected a mapping, got {part!r}")
+            asked[key] = part | {name: value}
+    return asked

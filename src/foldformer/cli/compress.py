@@ -15,6 +15,7 @@ from foldformer.cli._foreign_compress import run_compress
 from foldformer.cli._plan_arguments import add_plan_arguments, plan_of, warn_if_no_smaller
 from foldformer.cli._training import (
     add_training_arguments,
+    asked_keys,
     check_training_arguments,
     parse_settings,
     train_as_asked,
@@ -86,9 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "MODEL may be one of transformers (config.json and safetensors): --calibration and --data "
-        "are then text files with one sentence a line, or manifests for Whisper, and --steps is "
-        "all there is to set of the learning. --key value sets a key of the training, as in "
-        "--training.learning_rate 5e-4"
+        "are then text files with one sentence a line, or manifests for Whisper, of which a share "
+        "is kept apart to measure on without --valid. --key value sets a key of the training, as "
+        "in --training.learning_rate 5e-4 or --training.distillation.data 1, the weight of the "
+        "loss on the data"
     )
     parser.set_defaults(takes_settings=True)
 
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         return run_compress(args)
     settings = parse_settings(args.settings)
     check_training_arguments(args)
-    asked = _asked(args)
+    asked = asked_keys(args)
     origin = _origin(args, _manifests(asked, settings))
     recovers = bool(_manifests(asked, settings))
     if not recovers and (asked or settings):
@@ -128,24 +130,6 @@ def _check_alone(args: argparse.Namespace) -> None:
             "compress: folds in one process; start it on one machine, without torchrun or srun, "
             "with --devices N for several GPUs"
         )
-
-
-def _asked(args: argparse.Namespace) -> dict[str, object]:
-    """The keys of a training YAML that the arguments stand for."""
-    from foldformer.spec import read_yaml
-
-    asked: dict[str, object] = dict(read_yaml(args.config)) if args.config else {}
-    for key, name, value in (
-        ("data", "train", args.data),
-        ("data", "valid", args.valid),
-        ("training", "steps", args.steps),
-    ):
-        if value not in (None, []):
-            part = asked.get(key, {})
-            if not isinstance(part, dict):
-                raise SpecError(f"{args.config}: {key}: expected a mapping, got {part!r}")
-            asked[key] = part | {name: value}
-    return asked
 
 
 def _manifests(asked: dict[str, object], settings: list[tuple[str, str]]) -> list[str]:

@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from foldformer.spec import to_dict
 
     export = _export(args.model)
+    if export is not None and export.is_whisper:
+        _describe_whisper(args, export)
+        return 0
     spec, assumed = _read(args.model)
     description = describe(spec)
     if args.json:
@@ -56,15 +59,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _describe_whisper(args: argparse.Namespace, export: "ExportSpec") -> None:
+    """What the export of a Whisper weighs; the model that it was made of is not ours."""
+    from foldformer.spec import to_dict
+
+    if args.json:
+        print(json.dumps({"model": args.model, "export": to_dict(export)}, indent=2))
+        return
+    print(args.model)
+    print(f"export: {_what(export, Path(args.model))}")
+    print(
+        f"weights: {export.source.parameters:,} numbers, each stored once, in "
+        f"{export.weight_bytes:,} bytes"
+    )
+
+
 def _export(name: str) -> "ExportSpec | None":
     """What an export is, if it is one, after a look into its files."""
     from foldformer.deploy.folder import DESCRIPTION
 
     if not (Path(name) / DESCRIPTION).is_file():
         return None
-    from foldformer.deploy.check import check_export
+    from foldformer.deploy.check import check_any
 
-    return check_export(name)[0]
+    return check_any(name)
 
 
 def _what(export: "ExportSpec", folder: Path) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import tell
-from foldformer.cli._foreign import refuse_foreign
+from foldformer.cli._foreign import is_foreign_folder
+from foldformer.cli._foreign_export import run_export
 
 if TYPE_CHECKING:
     from foldformer.checkpoint import ModelConfig
     from foldformer.data.tokens import Tokens
-    from foldformer.deploy.folder import StreamSpec
+    from foldformer.deploy.folder import ExportSpec, StreamSpec
     from foldformer.model import Model
 
 EXTRA = "export"
@@ -23,10 +24,16 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a model folder; a preset with --random-weights"
+        "model",
+        metavar="MODEL",
+        help="a model folder; that of a Whisper of transformers, folded or not; a preset with "
+        "--random-weights",
     )
     parser.add_argument(
-        "--to", choices=["sherpa-onnx"], default="sherpa-onnx", help="whose layout; the default"
+        "--to",
+        choices=["sherpa-onnx", "onnxruntime"],
+        help="what is to run it; default: sherpa-onnx, and onnxruntime for a Whisper, whose files "
+        "are the same for both",
     )
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="a new folder; default: beside the model"
@@ -65,24 +72,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, check, and say what came out."""
-    from foldformer.deploy.export import make
+    from foldformer.deploy.folder import HEARING
 
-    model, tokens, config = _source(args)
-    stream = _stream(args, config)
-    folder = args.output or _default_output(args, next(iter(model.heads)), stream)
-    spec = make.export(
-        model,
-        tokens,
-        config,
-        folder,
-        name=Path(args.model).name,
-        trained=not args.random_weights,
-        head=args.head,
-        stream=stream,
-        precision=args.precision,
-        card=_card(args),
-        progress=tell,
-    )
+    card = _card(args)
+    if is_foreign_folder(Path(args.model)):
+        spec, folder = run_export(args, card)
+        following = f"python {shlex.quote(str(folder / HEARING))} RECORDING.wav"
+    else:
+        spec, folder = _export(args, card)
+        following = f"foldformer transcribe {shlex.quote(str(folder))} RECORDING.wav"
     total = 0
     for name in spec.files:
         size = (folder / name).stat().st_size
@@ -102,8 +100,37 @@ def run(args: argparse.Namespace) -> int:
         print(f"in the runtime, to PyTorch with the weights in fp32: {spec.difference_fp32:.1e}")
     print(f"export: {folder}")
     if spec.source.trained:
-        print(f"next: foldformer transcribe {shlex.quote(str(folder))} RECORDING.wav")
+        print(f"next: {following}")
     return 0
+
+
+def _export(args: argparse.Namespace, card: str | None) -> tuple["ExportSpec", Path]:
+    """Export a model of ours; returns what came out, and where it is."""
+    from foldformer.deploy.export import make
+    from foldformer.errors import SpecError
+
+    if args.to == "onnxruntime":
+        raise SpecError(
+            "--to onnxruntime: is for a Whisper; foldformer's own models are exported for "
+            "sherpa-onnx, which runs them in ONNX Runtime"
+        )
+    model, tokens, config = _source(args)
+    stream = _stream(args, config)
+    folder = args.output or _default_output(args, next(iter(model.heads)), stream)
+    spec = make.export(
+        model,
+        tokens,
+        config,
+        folder,
+        name=Path(args.model).name,
+        trained=not args.random_weights,
+        head=args.head,
+        stream=stream,
+        precision=args.precision,
+        card=card,
+        progress=tell,
+    )
+    return spec, folder
 
 
 def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | None") -> Path:
@@ -148,7 +175,6 @@ def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]
         raise SpecError(
             f"{args.model} is an export; export the model that it was made of once more"
         )
-    refuse_foreign(Path(args.model))
     recognizer = Recognizer.load(args.model, args.head)
     return recognizer.model, recognizer.tokens, recognizer.config
 

@@ -7,6 +7,7 @@ from foldformer.data.durations import ENCODER_FRAME_MS, SAMPLING_RATE
 from foldformer.data.tokens import Tokens
 from foldformer.deploy.folder import (
     DESCRIPTION,
+    HEARING,
     MODEL_TYPES,
     TOKENS,
     ExportSpec,
@@ -14,6 +15,7 @@ from foldformer.deploy.folder import (
     checksum,
     provider_of,
     read_export,
+    whisper_features,
 )
 from foldformer.deploy.memory import Memory
 from foldformer.deploy.onnx_file import OnnxFile, read_onnx
@@ -30,19 +32,44 @@ _LAYOUT = (
 
 _STATES_A_LAYER, _OTHER_STATES = 6, 2
 
+_WHISPER_FRAME_MS = 20
+"""Of the output of a Whisper's encoder."""
+
 _LARGEST = 2**31 - 1
 """Number that the runtime reads from metadata: it ends the process for a larger one."""
 
 
-def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
-    """What the export in a folder is, and its tokens, after a look into every file.
+def check_any(folder: str | Path) -> ExportSpec:
+    """What the export in a folder is, that of a Whisper too, after a look into every file.
 
     Raises:
-        InputError: a file is missing, truncated, not readable, contradicts `export.yaml`, or is not
-            the one that was exported.
+        InputError: see `check_export`.
     """
     folder = Path(folder)
     spec = read_export(folder)
+    if not spec.is_whisper:
+        return check_export(folder)[0]
+    _check_taken_for_granted(folder, spec)
+    _check_providers(folder)
+    _check_whisper(folder, spec)
+    _check_contents(folder, spec)
+    return spec
+
+
+def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
+    """What the export of a model of ours is, and its tokens, after a look into every file.
+
+    Raises:
+        InputError: a file is missing, truncated, not readable, contradicts `export.yaml`, or is not
+            the one that was exported; or it is the export of a Whisper.
+    """
+    folder = Path(folder)
+    spec = read_export(folder)
+    if spec.is_whisper:
+        raise InputError(
+            f"{folder}: is the export of a Whisper, and this command takes those of foldformer's "
+            f"own models; python {folder / HEARING} RECORDING.wav hears with it"
+        )
     _check_taken_for_granted(folder, spec)
     tokens = Tokens.load_symbols(folder)
     if tokens.vocab_size != spec.vocab_size:
@@ -50,8 +77,7 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
             f"{folder / TOKENS}: has {tokens.vocab_size} tokens, but the export has "
             f"{spec.vocab_size}; it belongs to another model"
         )
-    for memory in get_args(Memory):
-        read_provider(folder, memory)
+    _check_providers(folder)
     encoder = folder / spec.files[0]
     graph = read_onnx(encoder)
     if spec.stream is None:
@@ -68,11 +94,14 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
 
 def _check_taken_for_granted(folder: Path, spec: ExportSpec) -> None:
     """What runtimes of this layout cannot be told otherwise."""
+    frame_ms, features = ENCODER_FRAME_MS, FeatureSpec()
+    if spec.is_whisper:
+        frame_ms, features = _WHISPER_FRAME_MS, whisper_features(spec.features.num_mels)
     known = (
         ("model_type", spec.model_type, MODEL_TYPES[spec.kind]),
         ("sampling_rate", spec.sampling_rate, SAMPLING_RATE),
-        ("frame_ms", spec.frame_ms, ENCODER_FRAME_MS),
-        ("features", spec.features, FeatureSpec()),
+        ("frame_ms", spec.frame_ms, frame_ms),
+        ("features", spec.features, features),
     )
     for key, found, expected in known:
         if found != expected:
@@ -108,6 +137,24 @@ def _check_transducer(folder: Path, spec: ExportSpec) -> None:
     graph = read_onnx(joiner)
     _check_calls(joiner, graph, 2, 1)
     _expect(joiner, "its outputs for each frame", graph.outputs[0].shape[-1:], spec.vocab_size)
+
+
+def _check_whisper(folder: Path, spec: ExportSpec) -> None:
+    encoder, decoder = (folder / name for name in spec.files)
+    graph = read_onnx(encoder)
+    _check_calls(encoder, graph, 1, 2)
+    mels = spec.features.num_mels
+    _expect(encoder, "metadata n_mels", _numbers(encoder, graph, "n_mels"), mels)
+    _expect(encoder, "the bands of an input", graph.inputs[0].shape[1:2], mels)
+    _expect(encoder, "metadata n_vocab", _numbers(encoder, graph, "n_vocab"), spec.vocab_size)
+    graph = read_onnx(decoder)
+    _check_calls(decoder, graph, 6, 3)
+    _expect(decoder, "its outputs for each token", graph.outputs[0].shape[-1:], spec.vocab_size)
+
+
+def _check_providers(folder: Path) -> None:
+    for memory in get_args(Memory):
+        read_provider(folder, memory)
 
 
 def _check_contents(folder: Path, spec: ExportSpec) -> None:

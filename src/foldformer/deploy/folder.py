@@ -22,14 +22,21 @@ PROVIDER, SMALL_PROVIDER = "provider.cfg", "provider-small.cfg"
 """Options for ONNX Runtime; the second, in int8 and int4 alone, where memory counts more than time:
 weights that are multiplied in fp32 stay in whole numbers, and are taken to fp32 in each call."""
 
-Kind = Literal["offline-ctc", "offline-transducer", "streaming-ctc", "streaming-transducer"]
+HEARING = "hear.py"
+"""What hears recordings with the export of a Whisper, in plain ONNX Runtime."""
+
+Kind = Literal[
+    "offline-ctc", "offline-transducer", "offline-whisper", "streaming-ctc", "streaming-transducer"
+]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 States = Literal["fp32", "int8"]
-ModelType = Literal["zipformer_ctc", "transducer", "zipformer2_ctc", "zipformer2"]
+Runtime = Literal["sherpa-onnx", "onnxruntime"]
+ModelType = Literal["zipformer_ctc", "transducer", "whisper", "zipformer2_ctc", "zipformer2"]
 
 MODEL_TYPES: dict[Kind, ModelType] = {
     "offline-ctc": "zipformer_ctc",
     "offline-transducer": "transducer",
+    "offline-whisper": "whisper",
     "streaming-ctc": "zipformer2_ctc",
     "streaming-transducer": "zipformer2",
 }
@@ -38,13 +45,14 @@ MODEL_TYPES: dict[Kind, ModelType] = {
 _FILES = {
     "ctc": ("model.onnx",),
     "transducer": ("encoder.onnx", "decoder.onnx", "joiner.onnx"),
+    "whisper": ("encoder.onnx", "decoder.onnx"),
 }
 _BLOCK = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec(Spec):
-    """The features that the graph takes; the runtime makes them as Kaldi does."""
+    """The features that the graph takes; the runtime makes them as Kaldi does, or as Whisper."""
 
     num_mels: int = 80
     """Log-mel energies a frame."""
@@ -64,6 +72,11 @@ class FeatureSpec(Spec):
     """Noise added to the samples."""
     snip_edges: bool = False
     """Whether windows that reach beyond the ends of the recording are left out, not mirrored."""
+
+
+def whisper_features(num_mels: int) -> FeatureSpec:
+    """Those of a Whisper with so many mel bands."""
+    return FeatureSpec(num_mels=num_mels, window="hann", low=0.0, high=8000.0, preemphasis=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +127,11 @@ class ExportSpec(Spec):
 
     format: int = FORMAT
     """Version of the folder's layout."""
-    runtime: Literal["sherpa-onnx"] = "sherpa-onnx"
-    """Whose layout of inputs, outputs and metadata the files have."""
+    runtime: Runtime = "sherpa-onnx"
+    """What it was exported for. The layout of inputs, outputs and metadata is that of sherpa-onnx
+    in any case."""
     kind: Kind
-    """Offline or streaming, and the head."""
+    """Offline or streaming, and the head; a Whisper has its decoder for one."""
     precision: Precision = "fp32"
     """How weights are stored."""
     model_type: ModelType
@@ -161,8 +175,13 @@ class ExportSpec(Spec):
 
     @property
     def head(self) -> str:
-        """ctc or transducer."""
+        """ctc or transducer, or whisper."""
         return self.kind.rsplit("-", 1)[-1]
+
+    @property
+    def is_whisper(self) -> bool:
+        """Whether it is that of a Whisper, and not of a model of ours."""
+        return self.head == "whisper"
 
     @property
     def files(self) -> tuple[str, ...]:

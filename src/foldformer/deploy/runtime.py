@@ -120,6 +120,8 @@ def opening(folder: Path, spec: ExportSpec, decoding: Decoding) -> Opening:
     if decoding.beam > 1:
         options |= {"decoding_method": "modified_beam_search", "max_active_paths": decoding.beam}
     kind = "OnlineRecognizer" if spec.streams else "OfflineRecognizer"
+    if spec.is_whisper:
+        return Opening(kind, "from_whisper", options)
     if spec.head == "ctc":
         return Opening(kind, _ctc(spec), options)
     # Without the type, sherpa-onnx loads the encoder twice to find it out.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foldformer.data.durations import ENCODER_FRAME_MS, shown
-from foldformer.deploy.check import check_export, read_provider
+from foldformer.deploy.check import check_any, read_provider
 from foldformer.deploy.folder import ExportSpec
 from foldformer.deploy.onnx_file import read_onnx
 from foldformer.deploy.runtime import Decoding, opening
@@ -51,7 +51,7 @@ def measure(
         InputError: an export is damaged, a recording cannot be read, or a process failed.
         MissingExtraError: neither runtime is installed.
     """
-    specs = [check_export(folder)[0] for folder in folders]
+    specs = [check_any(folder) for folder in folders]
     runtimes, warnings = _installed(settings.runtimes)
     if process.held() is None:
         warnings.append("memory: not measured; it is read from /proc, which only Linux has")
@@ -77,7 +77,7 @@ def measure(
     for runtime in runtimes:
         warnings += _of_version(runtime, exports)
         warnings += _of_few_calls(runtime, exports)
-    warnings += _of_different_calls(specs)
+    warnings += _of_different_calls(specs) + _of_windows(specs)
     return Comparison(exports, settings, listening.seconds, warnings)
 
 
@@ -143,6 +143,7 @@ def _task(runtime: str, export: Export, settings: Settings, listening: Listening
         provider=export.provider,
         threads=settings.threads,
         chunk=spec.stream.chunk if spec.stream else 0,
+        mels=spec.features.num_mels if spec.is_whisper else 0,
         samples=str(listening.samples),
         features=str(listening.features),
         bounds=listening.bounds,
@@ -195,6 +196,16 @@ def _of_different_calls(specs: Sequence[ExportSpec]) -> list[str]:
     return [
         f"calls differ: A hears {said[0]}, B {said[1]}; compare the last row, the time for the "
         "length of the audio, and not that of calls"
+    ]
+
+
+def _of_windows(specs: Sequence[ExportSpec]) -> list[str]:
+    """A warning where a call hears more than the recording."""
+    if not any(spec.is_whisper for spec in specs):
+        return []
+    return [
+        "a Whisper's encoder hears 30 s in each call, however short the recording is; take --audio "
+        "of the length that it is to be used with"
     ]
 
 

@@ -27,6 +27,9 @@ _SAMPLE_BYTES = 4
 _RATE = 16000
 _FACTOR = 4
 
+_WINDOW = 3000
+"""Feature frames, 30 s, that a Whisper's encoder hears in each call."""
+
 # An ONNX file with one Identity node: what a session costs that holds no weights.
 _EMPTY = bytes.fromhex(
     "08093a2f0a100a017812017922084964656e746974791201655a0b0a017812060a0408011200620b0a0179"
@@ -46,6 +49,7 @@ class Task(NamedTuple):  # a dataclass would bring in 2 MB
         provider: options for ONNX Runtime, as `provider.cfg` has them.
         threads: of the runtime.
         chunk: encoder frames of a chunk; 0 for an export of whole recordings.
+        mels: bands of the window that a Whisper's encoder hears; 0 for other exports.
         samples: path of float32 samples at 16 kHz.
         features: path of float32 features, 80 a frame.
         bounds: (first frame, frames) of each utterance.
@@ -61,6 +65,7 @@ class Task(NamedTuple):  # a dataclass would bring in 2 MB
     provider: dict[str, str]
     threads: int
     chunk: int
+    mels: int
     samples: str
     features: str
     bounds: list[list[int]]
@@ -255,8 +260,17 @@ def _onnxruntime(task: Task) -> tuple[str, Callable[[], Calls]]:
                 file.seek(_SAMPLE_BYTES * 80 * first)
                 numbers = np.frombuffer(file.read(_SAMPLE_BYTES * 80 * frames), np.float32)
                 given = [numbers.reshape(1, frames, 80), np.array([frames])]
+                if task.mels:
+                    given = [_window(given[0][0])]
                 feed = dict(zip(names, given, strict=True))
                 yield frames / 100, partial(_write, session, feed)
+
+    def _window(features: Any) -> Any:
+        """(1, M, 3000) with (T, 80) at its beginning: what is in it makes no difference to time."""
+        window = np.zeros((1, task.mels, _WINDOW), np.float32)
+        bands, frames = min(task.mels, 80), min(len(features), _WINDOW)
+        window[0, :bands, :frames] = features[:frames, :bands].T
+        return window
 
     def _write(session: Any, feed: Any) -> None:
         session.run(None, feed)

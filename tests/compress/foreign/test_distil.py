@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertForQuestionAnswering
+from transformers import BertForMaskedLM, BertForQuestionAnswering
 
-from foldformer.compress.foreign import DistilSpec, ForeignPlan, distil, find_stack, fold
+from foldformer.compress.foreign import (
+    DistilSpec,
+    ForeignPlan,
+    data_loss,
+    distil,
+    find_stack,
+    fold,
+)
+from foldformer.compress.foreign.losses import check_data_loss
 from foldformer.compress.plan import Plan
 from foldformer.errors import InputError, SpecError
 from foldformer.nn.linears.dense import DenseSpec
 from foldformer.nn.linears.residual import ResidualSpec
+from foldformer.train.curve import read_curve
 
 Make = Callable[[str], Any]
 Batch = Callable[[Any], Any]
@@ -114,6 +123,177 @@ def test_goes_on_where_it_was_stopped(tiny: Make, batch: Batch, tmp_path: Path) 
     assert all(torch.equal(tensor, expected[key]) for key, tensor in again.state_dict().items())
 
 
+def labelled(model: Any) -> dict[str, torch.Tensor]:
+    """Text with its own tokens as labels, the second line shorter."""
+    tokens = torch.arange(1, 13).view(2, 6)
+    if model.config.model_type == "whisper":
+        torch.manual_seed(1)
+        labels = torch.cat([tokens[:, 1:], torch.full((2, 1), 2)], dim=1)
+        features = torch.randn(2, 4, 20)
+        return {"input_features": features, "decoder_input_ids": tokens, "labels": labels}
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    return {
+        "input_ids": tokens,
+        "attention_mask": mask,
+        "labels": tokens.masked_fill(mask == 0, -100),
+    }
+
+
+@torch.no_grad()
+def own_loss(model: Any, batch: dict[str, torch.Tensor]) -> float:
+    """-log p of each token that a label asks for, mean, written out."""
+    given = {key: value for key, value in batch.items() if key != "labels"}
+    logs = model(**given).logits.log_softmax(dim=-1)
+    shift = 0 if "input_features" in batch else 1  # a language model says what comes next
+    found = [
+        -float(logs[row, place - shift, label])
+        for row, labels in enumerate(batch["labels"].tolist())
+        for place, label in enumerate(labels)
+        if label != -100 and place >= shift
+    ]
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize("name", ["whisper", "llama", "gpt2"])
+def test_learns_from_the_data(name: str, tiny: Make, tmp_path: Path) -> None:
+    teacher = tiny(name)
+    lists = {"llama": ["model.layers"], "gpt2": ["transformer.h"]} | LISTS
+    student = student_of(teacher, lists[name])
+    batch = labelled(teacher)
+    check_data_loss(teacher)
+    before = own_loss(student, batch)
+    losses: list[float] = []
+    spec = DistilSpec(steps=15, warmup=1, learning_rate=1e-2, hidden=0, output=0, data=2)
+    distil(
+        student,
+        teacher,
+        lists[name],
+        [batch],
+        spec,
+        tmp_path,
+        progress=lambda step, loss: losses.append(loss),
+    )
+    assert losses[0] == pytest.approx(2 * before, rel=1e-4)
+    assert own_loss(student, batch) < 0.8 * before
+    assert data_loss(student, [batch]) == pytest.approx(own_loss(student, batch), rel=1e-4)
+
+
+def test_models_without_a_loss_on_text(tiny: Make, batch: Batch, tmp_path: Path) -> None:
+    model = tiny("bert")
+    for each in (model, BertForMaskedLM(model.config)):
+        with pytest.raises(InputError, match=r"has no loss on the data, since it writes no text"):
+            check_data_loss(each)
+    run = [batch(tiny("llama"))]
+    for valid in ([], [labelled(tiny("llama"))]):
+        with pytest.raises(InputError, match="there are batches without labels"):
+            distil(
+                student_of(tiny("llama"), ["model.layers"]),
+                tiny("llama"),
+                ["model.layers"],
+                run,
+                DistilSpec(steps=1, data=1),
+                tmp_path,
+                valid=valid,
+            )
+
+
+def weights_of(model: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize(("rate", "better"), [(1e-2, True), (1.0, False)])
+def test_the_best_validation_is_kept(
+    rate: float, better: bool, tiny: Make, batch: Batch, tmp_path: Path
+) -> None:
+    """At the highest rate what was folded stays the best; and nothing is learnt from `valid`."""
+    teacher = tiny("bert")
+    student, unwatched = (student_of(teacher, LISTS["bert"]) for _ in range(2))
+    before = weights_of(student)
+    spec = DistilSpec(steps=25, warmup=2, learning_rate=rate, validate_every=10, save_every=10)
+    run, valid = [batch(teacher)], [{"input_ids": torch.arange(12, 24).view(2, 6)}]
+    rows: list[Any] = []
+    best = distil(
+        student, teacher, LISTS["bert"], run, spec, tmp_path, valid=valid, validated=rows.append
+    )
+    assert read_curve(tmp_path) == rows  # as that of a training
+    assert [row["step"] for row in rows] == [0, 10, 20, 25]
+    assert all(row["loss"] == row["distillation"] for row in rows)
+    assert best == min(rows, key=lambda row: row["loss"])
+    assert (best["step"] > 0) == better
+    assert same(weights_of(student), before) != better
+    distil(unwatched, teacher, LISTS["bert"], run, spec, tmp_path / "unwatched")
+    if best["step"] == 25:
+        assert same(weights_of(student), weights_of(unwatched))
+    assert not (tmp_path / "unwatched" / "curve.json").exists()
+
+
+def test_validation_is_of_the_losses(tiny: Make, tmp_path: Path) -> None:
+    teacher = tiny("whisper")
+    student = student_of(teacher, LISTS["whisper"])
+    valid = [labelled(teacher)]
+    before = own_loss(student, valid[0])
+    rows: list[Any] = []
+    spec = DistilSpec(steps=2, warmup=1, data=0.5)
+    distil(
+        student,
+        teacher,
+        LISTS["whisper"],
+        valid,
+        spec,
+        tmp_path,
+        valid=valid,
+        validated=rows.append,
+    )
+    assert rows[0]["data"] == pytest.approx(before, rel=1e-4)
+    for row in rows:
+        assert row["loss"] == pytest.approx(row["distillation"] + 0.5 * row["data"], abs=1e-5)
+    # Two windows of 20 frames of 10 ms in each step.
+    assert [row["hours"] for row in rows] == pytest.approx([0, 2 * 0.4 / 3600], abs=1e-6)
+
+
+def test_goes_on_with_its_validations(tiny: Make, batch: Batch, tmp_path: Path) -> None:
+    teacher = tiny("bert")
+    run, valid = [batch(teacher)], [{"input_ids": torch.arange(12, 24).view(2, 6)}]
+    spec = DistilSpec(steps=9, warmup=2, learning_rate=1e-2, validate_every=2, save_every=4)
+    whole, stopped, again = (student_of(teacher, LISTS["bert"]) for _ in range(3))
+    distil(whole, teacher, LISTS["bert"], run, spec, tmp_path / "whole", valid=valid)
+
+    def stop(step: int, loss: float) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil(
+            stopped,
+            teacher,
+            LISTS["bert"],
+            run,
+            spec,
+            tmp_path / "a",
+            valid=valid,
+            progress=stop,
+        )
+    assert [row["step"] for row in read_curve(tmp_path / "a")] == [0, 2, 4, 6]
+    best = distil(again, teacher, LISTS["bert"], run, spec, tmp_path / "a", valid=valid)
+    assert same(weights_of(again), weights_of(whole))
+    curves = [read_curve(tmp_path / name) for name in ("whole", "a")]
+    for rows in curves:
+        for row in rows:
+            row.pop("seconds")
+    assert curves[0] == curves[1]
+    # Once more: all steps are done, and the weights are again those of the best validation.
+    once_more = student_of(teacher, LISTS["bert"])
+    assert distil(once_more, teacher, LISTS["bert"], run, spec, tmp_path / "a", valid=valid) == best
+    assert same(weights_of(once_more), weights_of(whole))
+    other = r"recovery\.pt: was made with another specification, plan or data"
+    with pytest.raises(InputError, match=other):
+        distil(once_more, teacher, LISTS["bert"], run, spec, tmp_path / "a", valid=run)
+
+
 def test_the_rate_rises_and_falls_however_few_steps_there_are(
     tiny: Make, batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +348,7 @@ def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
         distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
     with pytest.raises(SpecError, match="steps: expected 1 or more, got 0"):
         DistilSpec(steps=0)
-    for name in ("warmup", "hidden", "output", "alone"):
+    for name in ("warmup", "hidden", "output", "data", "alone"):
         with pytest.raises(SpecError, match=f"{name}: expected 0 or more, got -1"):
             DistilSpec(**{name: -1})
     with torch.no_grad():

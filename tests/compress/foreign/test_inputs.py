@@ -8,6 +8,7 @@ import torch
 from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 
 from foldformer.compress.foreign import recordings, sentences
+from foldformer.compress.foreign.inputs import encoded, heard, windows_of
 from foldformer.errors import InputError
 
 
@@ -21,6 +22,25 @@ class Tokenizer:
             return type("Encoded", (), {"input_ids": [ord(letter) for letter in text] + [0]})
         ids = torch.zeros(len(text), settings["max_length"], dtype=torch.int64)
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+class Padding(Tokenizer):
+    """Three tokens, and one with padding after it."""
+
+    def __call__(self, text: Any, **settings: Any) -> Any:
+        return {
+            "input_ids": torch.tensor([[4, 5, 6], [7, 0, 0]]),
+            "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]]),
+        }
+
+
+class Whispers(Tokenizer):
+    """The same, with three tokens before a text: a language and two more."""
+
+    def __call__(self, text: str, **settings: Any) -> Any:
+        found = super().__call__(text)
+        found.input_ids[:0] = [1, 2, 3]
+        return found
 
 
 class Extractor:
@@ -68,6 +88,23 @@ def test_windows_hold_what_fits_into_30_seconds(
     assert said == [" a b", " c"]
     assert "cuts.jsonl.gz: 1 utterances of more than 30 s are left out" in caplog.text
     assert len(list(recordings(tmp_path / "cuts.jsonl.gz", Extractor(), Tokenizer(), limit=1))) == 1
+
+
+def test_labels_are_what_comes_next(tmp_path: Path) -> None:
+    """Neither what a Whisper is told before the text nor padding is asked for."""
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(16000), 16000)
+    said = SupervisionSegment("a", "a", 0, 1, text="hi")
+    whole = Recording.from_file(tmp_path / "a.wav", recording_id="a")
+    CutSet.from_cuts([MonoCut("a", 0, 1, 0, supervisions=[said], recording=whole)]).to_file(
+        tmp_path / "cuts.jsonl.gz"
+    )
+    windows = windows_of([tmp_path / "cuts.jsonl.gz"])
+    (batch,) = heard(windows, Extractor(), Whispers(), labels=True)
+    assert batch["decoder_input_ids"].tolist() == [[1, 2, 3, *map(ord, " hi")]]
+    assert batch["labels"].tolist() == [[-100, -100, *map(ord, " hi"), 0]]
+
+    (batch,) = encoded(["abc", "d"], Padding(), labels=True)
+    assert batch["labels"].tolist() == [[4, 5, 6], [7, -100, -100]]
 
 
 def test_windows_are_from_all_over_the_manifests(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from foldformer.compress.foreign.fold import fold as fold
 from foldformer.compress.foreign.fold import unfold as unfold
 from foldformer.compress.foreign.inputs import recordings as recordings
 from foldformer.compress.foreign.inputs import sentences as sentences
+from foldformer.compress.foreign.losses import data_loss as data_loss
 from foldformer.compress.foreign.plan import ForeignPlan as ForeignPlan
 from foldformer.compress.foreign.stacks import Stack as Stack
 from foldformer.compress.foreign.stacks import find_stack as find_stack

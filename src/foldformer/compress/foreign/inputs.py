@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldformer.compress.foreign.losses import IGNORED, LABELS
 from foldformer.data.audio import to_mono_16k
 from foldformer.errors import InputError
 
@@ -59,9 +60,17 @@ def lines_of(path: str | Path) -> list[str]:
 
 
 def encoded(
-    said: Sequence[str], tokenizer: Any, *, batch: int = 16, longest: int = LONGEST
+    said: Sequence[str],
+    tokenizer: Any,
+    *,
+    batch: int = 16,
+    longest: int = LONGEST,
+    labels: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Batches of sentences as tokens with their mask, padded; see `sentences`."""
+    """Batches of sentences as tokens with their mask, padded; see `sentences`.
+
+    With `labels`, the tokens are what a causal language model is to write, too.
+    """
     for start in range(0, len(said), batch):
         found = tokenizer(
             list(said[start : start + batch]),
@@ -70,7 +79,11 @@ def encoded(
             max_length=min(tokenizer.model_max_length, longest),
             return_tensors="pt",
         )
-        yield dict(found)
+        given = dict(found)
+        if labels:
+            hidden = given["attention_mask"] == 0
+            given[LABELS] = given["input_ids"].masked_fill(hidden, IGNORED)
+        yield given
 
 
 def recordings(
@@ -80,11 +93,7 @@ def recordings(
     *,
     limit: int | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """Windows of 30 s of the recordings of manifests, for Whisper.
-
-    Each window holds as many utterances as fit, so that little of it is silence, and their texts.
-    Utterances of more than 30 s are left out, and counted in the log: where in the text a window
-    would end is not known.
+    """Windows of 30 s of the recordings of manifests, for Whisper; see `windows_of`.
 
     Args:
         manifests: one or more; Lhotse cuts with texts.
@@ -95,18 +104,46 @@ def recordings(
     Raises:
         InputError: a manifest or a recording cannot be read.
     """
-    # Lhotse reads manifests, and nothing else here needs it.
+    windows = windows_of([manifests] if isinstance(manifests, str | Path) else manifests)
+    return heard(windows if limit is None else spread(windows, limit), extractor, tokenizer)
+
+
+def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
+    """The utterances of each window of 30 s; no recording is read for that.
+
+    Each window holds as many utterances as fit, so that little of it is silence, and their texts.
+    Utterances of more than 30 s are left out, and counted in the log: where in the text a window
+    would end is not known.
+
+    Raises:
+        InputError: a manifest cannot be read.
+    """
+    return [cuts for path in manifests for cuts in _windows(path)]
+
+
+def heard(
+    windows: Sequence[Sequence["Cut"]], extractor: Any, tokenizer: Any, *, labels: bool = False
+) -> Iterator[dict[str, Tensor]]:
+    """A batch of each window, as Whisper is called; see `recordings`.
+
+    With `labels`, the tokens of the text are what it is to write, too, without those that it is
+    told before.
+    """
+    # Lhotse reads recordings, and nothing else here needs it.
     from foldformer.data.cuts import samples_of, text_of
 
-    paths = [manifests] if isinstance(manifests, str | Path) else manifests
-    windows = [cuts for path in paths for cuts in _windows(path)]
-    for cuts in windows if limit is None else spread(windows, limit):
+    told = max(0, len(tokenizer("").input_ids) - 1)  # the last of them ends a text
+    for cuts in windows:
         samples = np.concatenate([to_mono_16k(samples_of(cut), cut.sampling_rate) for cut in cuts])
         text = " " + " ".join(text_of(cut, "text") for cut in cuts)
         features = extractor(samples, sampling_rate=16000, return_tensors="pt").input_features
         tokens = torch.tensor([tokenizer(text).input_ids])
         # The last, <|endoftext|>, is only ever an output.
-        yield {"input_features": features, "decoder_input_ids": tokens[:, :-1][:, :448]}
+        given = {"input_features": features, "decoder_input_ids": tokens[:, :-1][:, :448]}
+        if labels:
+            given[LABELS] = tokens[:, 1:][:, :448].clone()
+            given[LABELS][:, : max(0, told - 1)] = IGNORED
+        yield given
 
 
 def spread(found: Sequence[T], number: int) -> list[T]:
@@ -117,7 +154,6 @@ def spread(found: Sequence[T], number: int) -> list[T]:
 
 
 def _windows(manifest: str | Path) -> Iterator[list["Cut"]]:
-    """What stands in a window each; no recording is read for that."""
     from foldformer.data.cuts import read_cuts
 
     held: list[Cut] = []

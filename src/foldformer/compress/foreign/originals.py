@@ -1,9 +1,10 @@
 """Folders of trained models of `transformers`, and what to call such a model with."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from foldformer.checkpoint import read_tensors
 from foldformer.compress.foreign import inputs
 from foldformer.compress.foreign.files import CONFIG, PLAN, model_class
+from foldformer.compress.foreign.losses import check_data_loss, without_labels
 from foldformer.compress.foreign.stacks import find_stack, find_stacks
 from foldformer.errors import InputError
 
@@ -100,26 +102,74 @@ def lists_of(model: nn.Module, named: Sequence[str] = ()) -> list[str]:
 
 
 def batches_of(
-    folder: Path, model: nn.Module, paths: Sequence[str], *, least: int | None = None
+    folder: Path, model: nn.Module, paths: Sequence[str], *, least: int
 ) -> list[dict[str, Tensor]]:
-    """What to call a model with: text, or for Whisper windows of recordings.
-
-    Texts of like length are in a batch.
+    """What to calibrate a model with: text, or for Whisper windows of recordings.
 
     Args:
         folder: of the model, with its tokenizer and feature extractor.
         model: of that folder.
         paths: files with a sentence a line; for Whisper manifests of recordings.
-        least: do with this many inputs of the widest map of the layers, or `SENTENCES` or
-            `WINDOWS`, whichever is more, from all over the files; all of them unless given.
+        least: inputs of the widest map of the layers; so many, or `SENTENCES` or `WINDOWS`, are
+            taken from all over the files.
 
     Raises:
         InputError: a file cannot be read or is empty, the model has no tokenizer, or it cannot be
             called with what is in the files.
     """
+    reader = _reader(folder, model, paths)
+    return reader.batches(inputs.spread(reader.read(paths), reader.enough(least)), size=16)
+
+
+class LearningBatches(NamedTuple):
+    """What a fold learns from, and what is kept apart from that to measure on."""
+
+    learnt: list[dict[str, Tensor]]
+    valid: list[dict[str, Tensor]]
+
+
+def learning_batches(
+    folder: Path,
+    model: nn.Module,
+    paths: Sequence[str],
+    *,
+    valid: Sequence[str] = (),
+    valid_share: float = 0.0,
+    labels: bool = False,
+) -> LearningBatches:
+    """What to learn from, and to measure on: lines, or windows, that nothing is learnt from.
+
+    Args:
+        folder: see `batches_of`.
+        model: see there.
+        paths: files to learn from.
+        valid: files to measure on.
+        valid_share: without these, the share of what is in `paths` that is kept apart, from all
+            over it; at most `SENTENCES` lines or `WINDOWS` windows.
+        labels: whether batches say what the model ought to write.
+
+    Raises:
+        InputError: see `batches_of`; or the model writes no text that labels could be for.
+    """
+    if labels:
+        check_data_loss(model)
+    reader = _reader(folder, model, paths)
+    found = reader.read(paths)
+    if valid:
+        apart = reader.read(valid)
+    else:
+        number = min(round(valid_share * len(found)), reader.enough(0))
+        places = set(inputs.spread(range(len(found)), number))
+        apart = [each for place, each in enumerate(found) if place in places]
+        found = [each for place, each in enumerate(found) if place not in places]
+    learnt, kept = (reader.batches(each, size=LINES, labels=labels) for each in (found, apart))
+    return LearningBatches(learnt, kept)
+
+
+def _reader(folder: Path, model: nn.Module, paths: Sequence[str]) -> "_Reader":
+    """What reads files for a model."""
     from transformers import AutoTokenizer
 
-    whisper = getattr(getattr(model, "config", None), "model_type", "") == "whisper"
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception:  # of any kind, by what is missing
@@ -127,24 +177,89 @@ def batches_of(
             f"{folder}: has no tokenizer to read {paths[0]} with; save it beside the model with "
             "tokenizer.save_pretrained(folder)"
         ) from None
-    if whisper:
-        return _windows(folder, tokenizer, paths, least)
-    # Models that only ever generate have none. The mask hides what stands there.
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    said = [line for path in paths for line in inputs.lines_of(path)]
-    if least is not None:
-        said = inputs.spread(said, max(SENTENCES, least // 4))
-    found = list(
-        inputs.encoded(
-            sorted(said, key=len),
-            tokenizer,
-            batch=LINES if least is None else 16,
-            longest=_positions(model),
+    if getattr(getattr(model, "config", None), "model_type", "") == "whisper":
+        return _Windows(folder, tokenizer)
+    return _Lines(folder, model, tokenizer)
+
+
+class _Reader(ABC):
+    """Reads files into pieces, and makes batches of these."""
+
+    @abstractmethod
+    def read(self, paths: Sequence[str]) -> list[Any]:
+        """The pieces of the files: lines, or utterances of windows."""
+
+    @abstractmethod
+    def enough(self, least: int) -> int:
+        """Pieces to calibrate with, where a map has so many inputs."""
+
+    @abstractmethod
+    def batches(
+        self, pieces: Sequence[Any], *, size: int, labels: bool = False
+    ) -> list[dict[str, Tensor]]:
+        """What the model is called with: so many pieces at a time, as far as it takes several."""
+
+
+class _Lines(_Reader):
+    """Lines of text; those of like length are in a batch."""
+
+    def __init__(self, folder: Path, model: nn.Module, tokenizer: Any) -> None:
+        # Models that only ever generate have none. The mask hides what stands there.
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+        self._folder, self._model, self._tokenizer = folder, model, tokenizer
+
+    def read(self, paths: Sequence[str]) -> list[str]:
+        return [line for path in paths for line in inputs.lines_of(path)]
+
+    def enough(self, least: int) -> int:
+        return max(SENTENCES, least // 4)
+
+    def batches(
+        self, pieces: Sequence[str], *, size: int, labels: bool = False
+    ) -> list[dict[str, Tensor]]:
+        found = list(
+            inputs.encoded(
+                sorted(pieces, key=len),
+                self._tokenizer,
+                batch=size,
+                longest=_positions(self._model),
+                labels=labels,
+            )
         )
-    )
-    _try(folder, model, found[-1])
-    return found
+        if found:
+            _try(self._folder, self._model, found[-1])
+        return found
+
+
+class _Windows(_Reader):
+    """Windows of 30 s of recordings, for Whisper, which is called with one at a time."""
+
+    def __init__(self, folder: Path, tokenizer: Any) -> None:
+        from transformers import WhisperFeatureExtractor
+
+        try:
+            extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError):
+            raise InputError(
+                f"{folder}: has no preprocessor_config.json, which says how Whisper hears; copy it "
+                "from the original"
+            ) from None
+        self._extractor, self._tokenizer = extractor, tokenizer
+
+    def read(self, paths: Sequence[str]) -> list[Any]:
+        found = inputs.windows_of(paths)
+        if not found:
+            raise InputError(f"{', '.join(paths)}: holds no recording")
+        return found
+
+    def enough(self, least: int) -> int:
+        return max(WINDOWS, least // 40)
+
+    def batches(
+        self, pieces: Sequence[Any], *, size: int, labels: bool = False
+    ) -> list[dict[str, Tensor]]:
+        return list(inputs.heard(pieces, self._extractor, self._tokenizer, labels=labels))
 
 
 def _positions(model: nn.Module) -> int:
@@ -161,7 +276,7 @@ def _try(folder: Path, model: nn.Module, batch: dict[str, Tensor]) -> None:
         InputError: it fails.
     """
     try:
-        model(**batch)
+        model(**without_labels(batch))
     except Exception as error:  # of any kind, as the model is
         reason = " ".join(str(error).split())
         raise InputError(
@@ -173,22 +288,3 @@ def _try(folder: Path, model: nn.Module, batch: dict[str, Tensor]) -> None:
 def widest(model: nn.Module, lists: Sequence[str]) -> int:
     """Inputs of the widest map of the layers: frames that calibration needs."""
     return max(rows for name in lists for rows, _ in find_stack(model, name).shapes.values())
-
-
-def _windows(
-    folder: Path, tokenizer: Any, paths: Sequence[str], least: int | None
-) -> list[dict[str, Tensor]]:
-    from transformers import WhisperFeatureExtractor
-
-    try:
-        extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError):
-        raise InputError(
-            f"{folder}: has no preprocessor_config.json, which says how Whisper hears; copy it "
-            "from the original"
-        ) from None
-    limit = None if least is None else max(WINDOWS, least // 40)
-    found = list(inputs.recordings(paths, extractor, tokenizer, limit=limit))
-    if not found:
-        raise InputError(f"{', '.join(paths)}: holds no recording")
-    return found

@@ -18,7 +18,7 @@ def export_card(
         config: of the model.
         has_model_card: whether the card of the model lies beside it.
     """
-    return "\n".join([_summary(spec, config, has_model_card), _sizes(spec, sizes), _use(spec)])
+    return "\n".join([_summary(spec, config, has_model_card), sizes_table(sizes), _use(spec)])
 
 
 def _summary(spec: ExportSpec, config: ModelConfig, has_model_card: bool) -> str:
@@ -57,8 +57,17 @@ def _summary(spec: ExportSpec, config: ModelConfig, has_model_card: bool) -> str
     lines += [
         f"- head: {spec.head}, {spec.vocab_size} tokens",
         f"- hears: {heard}, at {spec.sampling_rate} Hz",
-        f"- weights: {spec.precision}, {source.parameters:,} numbers in {spec.weight_bytes:,} "
-        "bytes",
+        *exactness(spec),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def exactness(spec: ExportSpec) -> list[str]:
+    """Items on how weights are stored, and how far from PyTorch that is."""
+    lines = [
+        f"- weights: {spec.precision}, {spec.source.parameters:,} numbers in "
+        f"{spec.weight_bytes:,} bytes",
         f"- largest difference to PyTorch with the same weights: {spec.difference:.1e} of the "
         "largest output",
     ]
@@ -69,11 +78,11 @@ def _summary(spec: ExportSpec, config: ModelConfig, has_model_card: bool) -> str
             f"- products: {spec.products.integer} of {spec.products.total} in whole numbers, "
             f"{spec.products.stored} in fp32 with weights stored in int8"
         )
-    lines.append("")
-    return "\n".join(lines)
+    return lines
 
 
-def _sizes(spec: ExportSpec, sizes: Mapping[str, int]) -> str:
+def sizes_table(sizes: Mapping[str, int]) -> str:
+    """Bytes of each file."""
     rows = [f"| `{file}` | {size:,} |" for file, size in sizes.items()]
     return "\n".join(["| file | bytes |", "|---|---:|", *rows, ""])
 

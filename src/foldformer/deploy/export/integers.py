@@ -48,6 +48,10 @@ def to_integers(model: ir.Model, fine: Collection[str]) -> ProductsSpec:
         if len(products) < len(users):
             if all(_is_lookup(node, weight) for node in users):
                 store_rows(graph, weight)
+            elif all(_is_lookup(node, weight) or _is_output(node, weight) for node in users):
+                outputs = sum(_is_output(node, weight) for node in users)
+                total, stored = total + outputs, stored + outputs
+                store(graph, weight)
         elif products and products[0].op_type != "Conv" and shape_of(weight)[0] >= THIN:
             integer += len(products)
             if weight.meta[PARAMETER] in fine:
@@ -91,6 +95,11 @@ def _is_lookup(node: ir.Node, table: ir.Value) -> bool:
     """Whether rows of `table` are taken."""
     rows = node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0
     return rows and node.inputs[0] is table and len(shape_of(table)) == 2
+
+
+def _is_output(node: ir.Node, table: ir.Value) -> bool:
+    """Whether scores of tokens are table @ x: an embedding is the output layer too."""
+    return node.op_type == "MatMul" and node.inputs[0] is table and len(shape_of(table)) == 2
 
 
 def _to_int8(

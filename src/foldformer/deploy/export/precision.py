@@ -1,10 +1,40 @@
 """How weights are stored."""
 
+from collections.abc import Collection, Iterable
+
 import numpy as np
 import onnx_ir as ir
 
+from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.views import PARAMETER, parameters
+from foldformer.deploy.folder import Precision, ProductsSpec
 from foldformer.errors import SpecError
+
+
+def in_precision(
+    graphs: Iterable[ir.Model], precision: Precision, shared: Collection[str] = ()
+) -> ProductsSpec | None:
+    """Store the weights of an export's graphs so; returns what became of the products.
+
+    Args:
+        graphs: as `trace` gives them; are changed.
+        precision: fp32 changes nothing.
+        shared: names of the parameters that int4 stores in int4; all others are in int8 then.
+
+    Raises:
+        SpecError: a weight is too large for fp16.
+    """
+    if precision == "fp16":
+        for model in graphs:
+            to_fp16(model.graph)
+    if precision not in ("int8", "int4"):
+        return None
+    found = [to_integers(model, shared if precision == "int4" else ()) for model in graphs]
+    return ProductsSpec(
+        integer=sum(each.integer for each in found),
+        stored=sum(each.stored for each in found),
+        total=sum(each.total for each in found),
+    )
 
 
 def to_fp16(graph: ir.Graph) -> None:

@@ -1,0 +1,40 @@
+"""The folder of an export: new, and there only once everything in it is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foldformer.errors import InputError
+from foldformer.files import complete_files, remove_incomplete
+
+_PARTIAL = ".partial-"
+"""How the folder of a call begins that was killed, see `foldformer.files`: it is no export."""
+
+
+def check_new(folder: Path) -> None:
+    """Check that an export would replace nothing, before it is made.
+
+    Raises:
+        InputError: the folder is not empty.
+    """
+    if folder.is_dir() and any(not each.name.startswith(_PARTIAL) for each in folder.iterdir()):
+        raise InputError(f"{folder}: is not empty; choose a new folder with --output")
+
+
+@contextmanager
+def new_export(folder: Path) -> Iterator[Path]:
+    """A folder to write files into that become `folder` when all went well; else nothing is left.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    fresh = not folder.exists()
+    try:
+        with complete_files(folder) as beside:
+            yield beside
+        # Of an earlier call that was killed; one at work now is too late.
+        remove_incomplete(folder)
+    except BaseException:
+        if fresh and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
