@@ -179,6 +179,7 @@ def recover(
     student = copy.deepcopy(model)
     align(student, plan)
     fold(student, plan, moments=calibrate(student, lists, calibration))
+    print(f"{'the original':53}", *shown(judge(model)))
     print(f"{'the plan, folded':53}", *shown(judge(student)), flush=True)
     spent, losses = [time.process_time()], []
 
