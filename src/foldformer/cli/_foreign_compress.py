@@ -22,30 +22,30 @@ def run_compress(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.compress import foreign
     from foldformer.compress.foreign.distil import check_learnable
-    from foldformer.compress.foreign.files import numbers_of
     from foldformer.compress.foreign.folder import write_fold, write_record
     from foldformer.compress.foreign.originals import batches_of, load_original
+    from foldformer.compress.stored import give_back_matrices
 
     _check(args)
-    original = load_original(args.model)
-    plan = _plan(args, original)
-    origin = _origin(args, original, plan)
+    give_back_matrices()
+    model = load_original(args.model)
+    plan = _plan(args, model)
+    origin = _origin(args, model, plan)
     heard = args.calibration or args.data
-    batches = batches_for(args, original, list(plan.stacks), heard) if heard else None
-    learnt = batches_of(args.model, original, args.data) if args.data else []
+    batches = batches_for(args, model, list(plan.stacks), heard) if heard else None
+    learnt = batches_of(args.model, model, args.data) if args.data else []
     if learnt:
-        check_learnable(original, learnt[0])
-    model = _folded(original, plan, batches, args)
-    before, after = (
-        sum(each.numel() * each.element_size() for each in numbers_of(one).values())
-        for one in (original, model)
-    )
+        check_learnable(model, learnt[0])
+    before, kept = _bytes(model), kept_lines(model, list(plan.stacks))
+    _fold(model, plan, batches, args)
+    after = _bytes(model)
     print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
-    print("\n".join(kept_lines(original, list(plan.stacks))), flush=True)
+    print("\n".join(kept), flush=True)
     warn_if_no_smaller(before, after)
     if learnt:
         write_record(args.output, origin)
-        _recover(args, model, original, plan, learnt)
+        # Read again: a copy that is kept meanwhile would double the memory of the fold.
+        _recover(args, model, load_original(args.model), plan, learnt)
         foreign.save(args.output, model, plan, source=args.model)
     else:
         write_fold(args.output, model, origin)
@@ -57,6 +57,13 @@ def run_compress(args: argparse.Namespace) -> int:
         )
     print(f"next: foldformer.compress.foreign.load({str(args.output)!r}) in Python")
     return 0
+
+
+def _bytes(model: "nn.Module") -> int:
+    """That the numbers of a model take, each once."""
+    from foldformer.compress.foreign.files import numbers_of
+
+    return sum(each.numel() * each.element_size() for each in numbers_of(model).values())
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -128,24 +135,20 @@ def _origin(
     return checked(args.output, named_as_before(args.output, origin), alone=not args.data)
 
 
-def _folded(
-    original: "nn.Module",
+def _fold(
+    model: "nn.Module",
     plan: "ForeignPlan",
     batches: Sequence[dict[str, "Tensor"]] | None,
     args: argparse.Namespace,
-) -> "nn.Module":
-    import copy
-
+) -> None:
     from foldformer.compress import foreign
 
-    model = copy.deepcopy(original)
     foreign.align(model, plan, start=args.start)
     moments = None
     if batches is not None:
         with bar("batches") as advance:
             moments = foreign.calibrate(model, plan.stacks, _counting(batches, advance))
     foreign.fold(model, plan, start=args.start, moments=moments)
-    return model
 
 
 def _counting(
