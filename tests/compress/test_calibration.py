@@ -17,6 +17,7 @@ from foldformer.compress import calibration
 from foldformer.compress.calibration import calibrate, spread
 from foldformer.compress.fold import fold
 from foldformer.compress.matrices import output_error
+from foldformer.compress.moments import MomentSums
 from foldformer.compress.plan import Plan
 from foldformer.compress.planning import importance
 from foldformer.data.features import fbank
@@ -226,15 +227,16 @@ def test_the_moments_of_one_layer_are_in_memory_at_once(
     manifest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is summed for a place is on disk before the next one begins."""
-    alive: weakref.WeakSet[calibration._Sums] = weakref.WeakSet()
-    most, made = [], calibration._Sums.__init__
+    alive: weakref.WeakSet[MomentSums] = weakref.WeakSet()
+    most = []
 
-    def counted(sums: calibration._Sums) -> None:
-        made(sums)
+    def counted(*, on_disk: bool) -> MomentSums:
+        sums = MomentSums(on_disk=on_disk)
         alive.add(sums)
         most.append(len(alive))
+        return sums
 
-    monkeypatch.setattr(calibration._Sums, "__init__", counted)
+    monkeypatch.setattr(calibration, "MomentSums", counted)
     moments = calibrate(built().eval(), manifest)
     assert most == [1, 1, 1, 1]
     assert not alive

@@ -51,6 +51,15 @@ def test_what_is_read_is_its_own_and_outlives_the_file() -> None:
     assert second.tolist() == [0.0, 0.0]
 
 
+def test_what_is_changed_in_place_stays_changed() -> None:
+    stored = Stored()
+    stored.put("a", torch.zeros(2))
+    stored.same("b", "a")
+    stored.in_place("a").add_(1)
+    assert stored["a"].tolist() == [1.0, 1.0]
+    assert stored["b"].tolist() == [1.0, 1.0]
+
+
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def seek(self, place: int) -> None:

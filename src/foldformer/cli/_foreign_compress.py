@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 def run_compress(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.compress import foreign
-    from foldformer.compress.foreign.files import numbers_of
     from foldformer.compress.foreign.folder import write_fold, write_record
     from foldformer.compress.foreign.originals import load_original
+    from foldformer.compress.stored import give_back_matrices
 
     recovery = _recovery(args)
     train = list(recovery.data.train)
-    original = load_original(args.model)
-    plan = _plan(args, original)
-    origin = _origin(args, original, plan, train)
+    give_back_matrices()
+    model = load_original(args.model)
+    plan = _plan(args, model)
+    origin = _origin(args, model, plan, train)
     heard = args.calibration or train
-    batches = batches_for(args, original, list(plan.stacks), heard) if heard else None
-    learning = _learning(args, original, recovery) if train else None
-    model = _folded(original, plan, batches, args)
-    before, after = (
-        sum(each.numel() * each.element_size() for each in numbers_of(one).values())
-        for one in (original, model)
-    )
+    batches = batches_for(args, model, list(plan.stacks), heard) if heard else None
+    learning = _learning(args, model, recovery) if train else None
+    before, kept = _bytes(model), kept_lines(model, list(plan.stacks))
+    _fold(model, plan, batches, args)
+    after = _bytes(model)
     print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
-    print("\n".join(kept_lines(original, list(plan.stacks))), flush=True)
+    print("\n".join(kept), flush=True)
     warn_if_no_smaller(before, after)
     if learning is not None:
         write_record(args.output, origin)
-        _recover(args, model, original, plan, learning, recovery)
+        # Read again: a copy that is kept meanwhile would double the memory of the fold.
+        _recover(args, model, load_original(args.model), plan, learning, recovery)
         foreign.save(args.output, model, plan, source=args.model)
     else:
         write_fold(args.output, model, origin)
@@ -57,13 +57,20 @@ def run_compress(args: argparse.Namespace) -> int:
             "it has not learnt from the original yet: expect errors of it; give --data as\n"
             "well to let it learn"
         )
-    print(f"next: {_following(args, original)}")
+    print(f"next: {_following(args, model)}")
     return 0
 
 
-def _following(args: argparse.Namespace, original: "nn.Module") -> str:
+def _bytes(model: "nn.Module") -> int:
+    """That the numbers of a model take, each once."""
+    from foldformer.compress.foreign.files import numbers_of
+
+    return sum(each.numel() * each.element_size() for each in numbers_of(model).values())
+
+
+def _following(args: argparse.Namespace, model: "nn.Module") -> str:
     """What to do with the model."""
-    if getattr(getattr(original, "config", None), "model_type", "") == "whisper":
+    if getattr(getattr(model, "config", None), "model_type", "") == "whisper":
         return f"foldformer export {shlex.quote(str(args.output))} --to onnxruntime"
     return f"foldformer.compress.foreign.load({str(args.output)!r}) in Python"
 
@@ -165,24 +172,20 @@ def _origin(
     return checked(args.output, named_as_before(args.output, origin), alone=not train)
 
 
-def _folded(
-    original: "nn.Module",
+def _fold(
+    model: "nn.Module",
     plan: "ForeignPlan",
     batches: Sequence[dict[str, "Tensor"]] | None,
     args: argparse.Namespace,
-) -> "nn.Module":
-    import copy
-
+) -> None:
     from foldformer.compress import foreign
 
-    model = copy.deepcopy(original)
     foreign.align(model, plan, start=args.start)
     moments = None
     if batches is not None:
         with bar("batches") as advance:
             moments = foreign.calibrate(model, plan.stacks, _counting(batches, advance))
     foreign.fold(model, plan, start=args.start, moments=moments)
-    return model
 
 
 def _counting(

@@ -63,10 +63,10 @@ def _load(folder: Path) -> tuple[Any, Any]:
     from transformers import AutoTokenizer
 
     from foldformer.compress import foreign
-    from foldformer.compress.foreign.files import PLAN, model_class
+    from foldformer.compress.foreign.files import PLAN, kind_and_config
     from foldformer.compress.foreign.originals import load_original
 
-    kind = model_class(folder).__name__
+    kind = kind_and_config(folder)[0].__name__
     if kind != _WHISPER:
         raise InputError(
             f"{folder}: is a {kind}; of the models of transformers, Whisper alone is exported "

@@ -37,7 +37,10 @@ that is tr(Q^T C) largest."""
 
 def assignment(similarity: Tensor) -> Tensor:
     """The permutation p (N,) with the largest sum of similarity[i, p[i]], of (N, N)."""
-    _, columns = linear_sum_assignment(similarity.cpu().numpy(), maximize=True)
+    # As costs in float64, which it would otherwise make copies to get.
+    _, columns = linear_sum_assignment(
+        similarity.to("cpu", torch.float64, copy=True).neg_().numpy()
+    )
     return torch.from_numpy(columns).to(similarity.device)
 
 

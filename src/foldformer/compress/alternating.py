@@ -13,6 +13,7 @@ from foldformer.compress.least_squares import (
 )
 from foldformer.compress.shared import Shared
 from foldformer.compress.stored import Stored
+from foldformer.compress.symmetric import add_lower_product, mirror
 
 STEPS = 2
 """Steps of the orthogonal iteration of each low rank in each sweep but the first."""
@@ -52,17 +53,16 @@ def sweeps(
     first = True
     while True:
         for use, rank in enumerate(ranks):
-            wanted, metric = weights[use] - group.others(use), group.metric(use)
+            wanted, metric = group.others(use).neg_().add_(weights[use]), group.metric(use)
             if diagonal:
-                diagonals[use] = best_diagonal(wanted - down[use] @ up[use], metric)
+                error = wanted[:, :width].addmm(down[use], up[use][:, :width], alpha=-1)
+                diagonals[use] = best_diagonal(error, metric)
                 wanted.diagonal().sub_(diagonals[use])
             if first:
                 down[use], up[use] = best_low_rank(wanted, rank, metric)
             elif rank:
                 down[use], up[use] = better_low_rank(wanted, up[use], metric, STEPS)
-            left = weights[use] - down[use] @ up[use]
-            left.diagonal().sub_(diagonals[use])
-            group.replace(use, left)
+            group.replace(use, down[use], up[use], diagonals[use] if diagonal else None)
         first = False
         shared = Shared(
             group.weight(), tuple(down), tuple(up), diagonals.clone() if diagonal else None
@@ -79,6 +79,7 @@ class _Group:
 
     def __init__(self, weights: Tensor, moments: Sequence[Tensor] | None) -> None:
         self.uses = len(weights)
+        self._weights = weights
         self._moments = moments
         self._kept = Stored()
         self._device = weights.device
@@ -86,41 +87,59 @@ class _Group:
         self._sum = torch.zeros_like(weights[0], dtype=torch.float64)
         if moments is not None:
             self._prepare(moments)
-        for use, weight in enumerate(weights):
-            self.replace(use, weight.double())
+        for use, weight in enumerate(weights.unbind()):
+            whole = times(None if moments is None else moments[use], weight.double())
+            self._energies[use] = float((whole * weight).sum())
+            self._sum += whole
+            self._kept.put(f"whole {use}", whole)
+            self._kept.put(f"image {use}", whole)
 
     def _prepare(self, moments: Sequence[Tensor]) -> None:
         """The triangles of the sum of all moments and of those of all others, and the metrics."""
         total = torch.zeros_like(moments[0])
         for moment in moments:
             total += moment
-        for use, moment in enumerate(moments):
-            self._kept.put(f"others {use}", _upper(total - moment))
+        for use in range(len(moments)):
+            # Off and on again: a difference of its own would be one more square in memory.
+            total -= moments[use]
+            self._kept.put(f"others {use}", _upper(total))
+            total += moments[use]
         whole = _upper(total)
         del total
         self._kept.put("all", whole)
-        for use, moment in enumerate(moments):
+        for use in range(len(moments)):
             # P = M T^-1 S = M - M T^-1 M, of T = M + S = L L^T.
-            half = torch.linalg.solve_triangular(whole.mT, moment, upper=False)
-            self._kept.put(f"metric {use}", torch.addmm(moment, half.mT, half, alpha=-1))
+            metric = moments[use].clone()
+            half = torch.linalg.solve_triangular(whole.mT, metric, upper=False)
+            add_lower_product(metric, half, half, factor=-1)
+            del half
+            self._kept.put(f"metric {use}", mirror(metric))
 
     def _read(self, name: str) -> Tensor:
         return self._kept[name].to(self._device)
 
-    def replace(self, use: int, left: Tensor) -> None:
-        """A use leaves this, from now on."""
-        image = times(None if self._moments is None else self._moments[use], left)
-        self._energies[use] = float((left * image).sum())
+    def replace(self, use: int, down: Tensor, up: Tensor, diagonal: Tensor | None) -> None:
+        """A use has this residual, from now on; its image is that of the residual off the whole."""
+        left = self._weights[use].to(torch.float64, copy=True).addmm_(down, up, alpha=-1)
+        moment = None if self._moments is None else self._moments[use]
+        image = self._read(f"whole {use}").addmm_(times(moment, down), up, alpha=-1)
+        if diagonal is not None:
+            left.diagonal().sub_(diagonal)
+            if moment is None:
+                image.diagonal().sub_(diagonal)
+            else:
+                width = len(diagonal)
+                image[:, :width].addcmul_(moment[:, :width], diagonal, value=-1)
+        self._energies[use] = float(left.mul_(image).sum())
         self._sum += image
-        if f"image {use}" in self._kept:
-            self._sum -= self._read(f"image {use}")
+        self._sum -= self._read(f"image {use}")
         self._kept.put(f"image {use}", image)
 
     def others(self, use: int) -> Tensor:
-        """V: the best weight for the other uses."""
+        """V: the best weight for the other uses, in memory of its own."""
         rest = self._sum - self._read(f"image {use}")
         if self._moments is None:
-            return rest / (self.uses - 1)
+            return rest.div_(self.uses - 1)
         return _solved(self._read(f"others {use}"), rest)
 
     def metric(self, use: int) -> Tensor | None:

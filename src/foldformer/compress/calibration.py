@@ -11,6 +11,7 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from foldformer.compress.layers import Places, check_trained, linears, name_of
+from foldformer.compress.moments import MomentSums
 from foldformer.compress.stored import Stored
 from foldformer.data.augmentation import features_of
 from foldformer.data.batches import manifests_of, unheard
@@ -69,8 +70,8 @@ def calibrate(
         progress(0, len(places))
         for place in range(len(places)):
             _, use = places.layer(place)
-            sums = _Sums()
-            layer = sums.listening(places, place)
+            sums = MomentSums(on_disk=False)
+            layer = _listening(places, place, sums)
             for key, chunk in heard.items():
                 x = frames[key].to(model.encoder.norm.weight)
                 length = torch.tensor([x.shape[1]], device=x.device)
@@ -153,51 +154,20 @@ def _copied(module: M) -> M:
     return copy.deepcopy(module, memo)
 
 
-class _Sums:
-    """Sums of x x^T over the frames of one use of a layer, whose copy adds to them."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._frames: dict[str, int] = {}
-        self._same: dict[str, str] = {}
-        self._last: tuple[str, Tensor] | None = None
-
-    def listening(self, places: Places, place: int) -> Layer:
-        """The layer of a place in evaluation mode, whose maps add what they hear."""
-        copied = _copied(places.layer(place)[0])
-        for path, linear in list(linears(copied)):
-            parent, _, name = path.rpartition(".")
-            listening = _Listening(linear, f"{place}.{name_of(path)}", self)
-            setattr(copied.get_submodule(parent), name, listening)
-        return copied.eval()
-
-    def add(self, key: str, x: Tensor) -> None:
-        """The inputs (..., in) of a matrix; those of the one before are not added twice."""
-        if self._last is not None and self._last[1] is x:
-            self._same[key] = self._last[0]
-            return
-        self._last = (key, x)
-        rows = x.reshape(-1, x.shape[-1])
-        products = rows.t() @ rows
-        if key not in self._sums:
-            self._sums[key] = torch.zeros_like(products, dtype=torch.float64)
-            self._frames[key] = 0
-        self._sums[key] += products
-        self._frames[key] += len(rows)
-
-    def into(self, found: Stored) -> None:
-        """Put the means there, in float32; the sums are let go one after the other."""
-        self._last = None
-        for key, frames in self._frames.items():
-            found.put(key, (self._sums.pop(key) / frames).float())
-        for key, first in self._same.items():
-            found.same(key, first)
+def _listening(places: Places, place: int, sums: MomentSums) -> Layer:
+    """The layer of a place in evaluation mode, whose maps add what they hear."""
+    copied = _copied(places.layer(place)[0])
+    for path, linear in list(linears(copied)):
+        parent, _, name = path.rpartition(".")
+        listening = _Listening(linear, f"{place}.{name_of(path)}", sums)
+        setattr(copied.get_submodule(parent), name, listening)
+    return copied.eval()
 
 
 class _Listening(Linear):
     """A linear map that tells what it is given."""
 
-    def __init__(self, linear: Linear, key: str, sums: _Sums) -> None:
+    def __init__(self, linear: Linear, key: str, sums: MomentSums) -> None:
         super().__init__(linear.in_features, linear.out_features, linear.uses)
         self.linear = linear
         self.key = key

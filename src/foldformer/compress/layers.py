@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.compress.filling import Trained
-from foldformer.compress.stored import Made
+from foldformer.compress.stored import OnDemand
 from foldformer.errors import SpecError
 from foldformer.model import Model
 from foldformer.nn.depth.sequential import Sequential
@@ -101,7 +101,7 @@ class Places:
                     f"moments: that of {key} has shape {tuple(moments[key].shape)}, expected "
                     f"({len(weight)}, {len(weight)}); calibrate with this model"
                 )
-        return Made(lambda use: moments[keys[use]].to(weight.device), range(len(keys)))
+        return OnDemand(lambda use: moments[keys[use]].to(weight.device), range(len(keys)))
 
 
 def linears(layer: Layer) -> Iterator[tuple[str, Linear]]:

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from foldformer.compress.symmetric import lower_congruence, lower_product
 from foldformer.errors import SpecError
 
 RIDGE = 1e-3
@@ -24,10 +25,14 @@ of those errors, and keeps what is computed with M well-posed.
 def regular(moment: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     """The moment (in, in) with the ridge; positive definite."""
     found = moment.to(dtype, copy=True)
-    diagonal = moment.diagonal().double()
-    ridge = float(RIDGE * diagonal.mean())
-    found.diagonal().copy_(diagonal + (ridge if ridge > 0 else 1.0))
+    found.diagonal().copy_(moment.diagonal().double() + ridge_of(moment))
     return found
+
+
+def ridge_of(moment: Tensor) -> float:
+    """What is added to the diagonal of a moment (in, in); 1 where there is nothing on it."""
+    ridge = float(RIDGE * moment.diagonal().double().mean())
+    return ridge if ridge > 0 else 1.0
 
 
 def cost(error: Tensor, moment: Tensor | None) -> Tensor:
@@ -48,39 +53,88 @@ def best_diagonal(error: Tensor, moment: Tensor | None) -> Tensor:
     """
     if moment is None:
         return error.diagonal().clone()
-    width = min(error.shape)
-    products = (moment[:width] * error[:, :width].t()).sum(dim=1)
+    width = min(error.shape)  # a moment is symmetric: no column has to be read as a row
+    products = (moment[:, :width] * error[:, :width]).sum(dim=0)
     return products / moment.diagonal()[:width]
 
 
 def best_low_rank(error: Tensor, rank: int, moment: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(down (in, R), up (R, out)) whose product is closest to E: the whitened truncated SVD.
-
-    With M = L L^T, the best rank-R matrix for L^T E = P S Q^T keeps the R largest singular values:
-    down @ up = E Q Q^T = L^-T P P^T L^T E. The vectors come from the eigenvectors of the
-    smaller of the two Gram matrices: E^T M E, which needs no L, or L^T E E^T L.
-
-    SVD-LLM (Wang et al., arXiv:2403.07378) whitens by the same factor of the moment. The principal
-    components of the output that LiteASR (Kamahori et al., arXiv:2502.20583) keeps are the same
-    where the output's mean is 0.
-    """
+    """(down (in, R), up (R, out)) whose product is closest to E; see `WhitenedSVD`."""
     limit = min(error.shape)
     if not 0 <= rank <= limit:
         raise SpecError(
             f"rank: {rank} is larger than the matrix allows ({error.shape[0]} x "
             f"{error.shape[1]}: at most {limit})"
         )
-    if error.shape[1] <= error.shape[0]:
-        right = _leading(error.t() @ times(moment, error), rank)
-        return balanced(error @ right, right.t())
-    if moment is None:
-        left = _leading(error @ error.t(), rank)
-        return balanced(left, left.t() @ error)
-    lower = torch.linalg.cholesky(moment)
-    whitened = lower.t() @ error
-    left = _leading(whitened @ whitened.t(), rank)
-    down = torch.linalg.solve_triangular(lower.t(), left, upper=True)
-    return balanced(down, left.t() @ whitened)
+    if rank == 0:
+        return error.new_zeros(error.shape[0], 0), error.new_zeros(0, error.shape[1])
+    return WhitenedSVD(error, moment).low_rank(rank)
+
+
+class WhitenedSVD:
+    """L^T E = P S Q^T, with M = L L^T: the best E of every rank.
+
+    The best rank-R matrix keeps the R largest singular values: down @ up = E Q Q^T =
+    L^-T P P^T L^T E. The vectors come from the eigenvectors of the smaller of the two Gram
+    matrices: E^T M E, which needs no L, or L^T E E^T L.
+
+    SVD-LLM (Wang et al., arXiv:2403.07378) whitens by the same factor of the moment. The principal
+    components of the output that LiteASR (Kamahori et al., arXiv:2502.20583) keeps are the same
+    where the output's mean is 0.
+    """
+
+    def __init__(self, error: Tensor, moment: Tensor | None) -> None:
+        """Decompose.
+
+        Args:
+            error: E, (in, out).
+            moment: M, (in, in), positive definite; the identity if not given.
+        """
+        self._error = error
+        self._lower: Tensor | None = None
+        if error.shape[1] <= error.shape[0]:
+            gram = lower_product(error, times(moment, error))
+        else:
+            if moment is not None:
+                self._lower = torch.linalg.cholesky(moment)
+                self._error = self._lower.t() @ error
+            gram = lower_product(self._error.t(), self._error.t())
+        values, self._vectors = torch.linalg.eigh(gram)
+        self.energies = values.flip(0).clamp(min=0)
+        """The squared singular values, the largest first, (min(in, out),)."""
+
+    def low_rank(self, rank: int) -> tuple[Tensor, Tensor]:
+        """(down (in, R), up (R, out)) of the R largest singular values."""
+        kept = self._vectors[:, len(self._vectors) - rank :].flip(1)
+        if self._error.shape[1] <= self._error.shape[0]:
+            return balanced(self._error @ kept, kept.t())
+        down = kept
+        if self._lower is not None:
+            down = torch.linalg.solve_triangular(self._lower.t(), kept, upper=True)
+        return balanced(down, kept.t() @ self._error)
+
+
+def energies(matrix: Tensor, moment: Tensor | None, image: Tensor | None = None) -> Tensor:
+    """The squared singular values of L^T E, largest first, for M = L L^T: (min(in, out),).
+
+    What rank R leaves of E|x @ E|^2 is the sum of all but the first R. They are the eigenvalues
+    of the smaller of the two Gram matrices; see `WhitenedSVD`.
+
+    Args:
+        matrix: E, (in, out).
+        moment: M, (in, in), positive definite; the identity if not given.
+        image: M E, (in, out), where it is known: then a matrix with no more columns than rows
+            needs no moment.
+    """
+    rows, columns = matrix.shape
+    if columns <= rows:
+        gram = lower_product(matrix, times(moment, matrix) if image is None else image)
+    else:
+        gram = matrix @ matrix.t()
+        if moment is not None:
+            gram = lower_congruence(torch.linalg.cholesky(moment), gram)
+    values: Tensor = torch.linalg.eigvalsh(gram)
+    return values.flip(0).clamp(min=0)
 
 
 def better_low_rank(
@@ -117,9 +171,3 @@ def _fresh(down: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(down.shape, generator=generator, dtype=down.dtype)
     return drawn.to(down.device) / math.sqrt(down.shape[0])
-
-
-def _leading(gram: Tensor, count: int) -> Tensor:
-    """The eigenvectors (n, count) of the largest eigenvalues of a symmetric matrix, in order."""
-    vectors: Tensor = torch.linalg.eigh(gram).eigenvectors
-    return vectors[:, len(gram) - count :].flip(1)

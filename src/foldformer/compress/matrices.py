@@ -21,7 +21,7 @@ from foldformer.compress.least_squares import (
     times,
 )
 from foldformer.compress.shared import Shared as Shared
-from foldformer.compress.stored import Made, Stored
+from foldformer.compress.stored import OnDemand, Stored
 from foldformer.errors import SpecError
 
 Start = Literal["average", "stepwise", "lower", "fit"]
@@ -172,7 +172,7 @@ def _metrics(moments: Sequence[Tensor], device: torch.device) -> Sequence[Tensor
     kept = Stored()
     for use, moment in enumerate(moments):
         kept.put(str(use), regular(moment))
-    return Made(lambda use: kept[str(use)].to(device), range(len(moments)))
+    return OnDemand(lambda use: kept[str(use)].to(device), range(len(moments)))
 
 
 def _fitted(

@@ -1,15 +1,17 @@
-"""Tensors that take memory only while they are needed: on disk before, or not made yet."""
+"""What takes memory only while it is needed: on disk before, or not made yet."""
 
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from foldformer.deploy.memory import give_back_above
+
+T_co = TypeVar("T_co", covariant=True)
 
 _LARGE = 2**20
 """Bytes of a matrix that is not kept for the next one: 512 x 512 in float32."""
@@ -29,7 +31,8 @@ class Stored(Mapping[str, Tensor]):
     """{key: tensor}: on disk, and in memory as long as somebody holds it.
 
     The file is in the folder for temporary files (TMPDIR), and gone with this object or the
-    process, however that ends. Tensors are on the CPU; to write into one changes no other.
+    process, however that ends. Tensors are on the CPU; to write into one changes no other, unless
+    it was asked for `in_place`.
 
     >>> stored = Stored()
     >>> stored.put("a", torch.eye(2))
@@ -69,9 +72,16 @@ class Stored(Mapping[str, Tensor]):
         """What is stored as `other` is found as `key` too."""
         self._places[key] = self._places[other]
 
+    def in_place(self, key: str) -> Tensor:
+        """The tensor where it lies: to write into it changes what is stored, of `same` keys too."""
+        return self._mapped(key, "r+")
+
     def __getitem__(self, key: str) -> Tensor:
+        return self._mapped(key, "c")
+
+    def _mapped(self, key: str, mode: Literal["c", "r+"]) -> Tensor:
         place, shape, dtype = self._places[key]
-        return torch.from_numpy(np.memmap(self._file, dtype, "c", place, tuple(shape)))
+        return torch.from_numpy(np.memmap(self._file, dtype, mode, place, tuple(shape)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -80,31 +90,31 @@ class Stored(Mapping[str, Tensor]):
         return len(self._places)
 
 
-class Made(Sequence[Tensor]):
-    """Tensors that are made one by one, each time that somebody asks for one.
+class OnDemand(Sequence[T_co]):
+    """Things that are made one by one, each time that somebody asks for one.
 
-    >>> list(Made(lambda index: torch.tensor(index), range(3))[1:])
+    >>> list(OnDemand(lambda index: torch.tensor(index), range(3))[1:])
     [tensor(1), tensor(2)]
     """
 
-    def __init__(self, make: Callable[[int], Tensor], indices: range) -> None:
+    def __init__(self, make: Callable[[int], T_co], indices: range) -> None:
         self._make = make
         self._indices = indices
 
     @overload
-    def __getitem__(self, index: int) -> Tensor: ...
+    def __getitem__(self, index: int) -> T_co: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "Made": ...
+    def __getitem__(self, index: slice) -> "OnDemand[T_co]": ...
 
-    def __getitem__(self, index: int | slice) -> "Tensor | Made":
+    def __getitem__(self, index: int | slice) -> "T_co | OnDemand[T_co]":
         found = self._indices[index]
-        return Made(self._make, found) if isinstance(found, range) else self._make(found)
+        return OnDemand(self._make, found) if isinstance(found, range) else self._make(found)
 
     def __len__(self) -> int:
         return len(self._indices)
 
 
-def changed(tensors: Sequence[Tensor], change: Callable[[int, Tensor], Tensor]) -> Made:
+def changed(tensors: Sequence[Tensor], change: Callable[[int, Tensor], Tensor]) -> OnDemand[Tensor]:
     """What `change` makes of the index and the tensor, for each of them."""
-    return Made(lambda index: change(index, tensors[index]), range(len(tensors)))
+    return OnDemand(lambda index: change(index, tensors[index]), range(len(tensors)))

@@ -47,7 +47,7 @@ def test_moments_are_means_over_the_frames_that_count() -> None:
     rows = torch.cat([parts[0].flatten(0, 1), parts[1][0], parts[1][1, :4]])
     expected = rows.t() @ rows / 21
     torch.testing.assert_close(moments["blocks.0.first"], expected)
-    assert moments["blocks.0.second"] is moments["blocks.0.first"]
+    assert torch.equal(moments["blocks.0.second"], moments["blocks.0.first"])
     rows = model.blocks[0](rows).detach()
     torch.testing.assert_close(moments["blocks.1.second"], rows.t() @ rows / 21)
     assert model.training

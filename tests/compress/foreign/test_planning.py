@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.compress.foreign import find_stacks, fold, planning, unfold
-from foldformer.compress.foreign.importance import erring
 from foldformer.compress.foreign.seen import Seen, look
+from foldformer.compress.planning.loss import erring
 
 Make = Callable[[str], Any]
 Batch = Callable[[Any], dict[str, Tensor]]

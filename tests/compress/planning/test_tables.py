@@ -94,10 +94,11 @@ def test_a_basis_is_predicted_exactly(shape: tuple[int, int], moments: str) -> N
         assert choice.error == pytest.approx(error, rel=2e-3, abs=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(INPUTS, OUTPUTS), (OUTPUTS, INPUTS)], ids=str)
 @pytest.mark.parametrize("moments", ["none", "same"])
-def test_residuals_of_two_uses_are_predicted_exactly(moments: str) -> None:
+def test_residuals_of_two_uses_are_predicted_exactly(shape: tuple[int, int], moments: str) -> None:
     """However much more one of them matters: the fit makes the plain sum of all errors small."""
-    of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1)
+    of, layers = stack(shape, moments=moments), (0, 1)
     weights, given = stacked(of, layers)
     for choice in choices(table(of, layers), "residual")[::3]:
         fit = share(weights, choice.ranks, diagonal=False, start="fit", moments=given)
@@ -105,9 +106,12 @@ def test_residuals_of_two_uses_are_predicted_exactly(moments: str) -> None:
         assert choice.error == pytest.approx(error, rel=5e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(INPUTS, OUTPUTS), (OUTPUTS, INPUTS)], ids=str)
 @pytest.mark.parametrize("moments", ["none", "same", "different"])
-def test_what_sharing_alone_leaves_is_predicted_exactly(moments: str) -> None:
-    of, layers = stack((INPUTS, OUTPUTS), moments=moments), (0, 1, 2)
+def test_what_sharing_alone_leaves_is_predicted_exactly(
+    shape: tuple[int, int], moments: str
+) -> None:
+    of, layers = stack(shape, moments=moments), (0, 1, 2)
     weights, given = stacked(of, layers)
     first = choices(table(of, layers), "residual")[0]
     assert first.ranks == (0, 0, 0)

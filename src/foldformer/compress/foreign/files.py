@@ -116,31 +116,33 @@ def read_plan(folder: str | Path) -> ForeignPlan:
         raise InputError(f"{path}: {error}") from None
 
 
-def model_class(folder: Path) -> Any:
-    """The class of `transformers` that a folder's `config.json` names.
-
-    Raises:
-        InputError: the file is missing or damaged, or names no class of `transformers`.
-    """
-    return _kind_and_config(folder)[0]
-
-
 def _built(folder: Path) -> nn.Module:
     """The original's structure, its weights not drawn."""
-    import transformers
     from transformers.initialization import no_init_weights
 
-    kind, config = _kind_and_config(folder)
+    kind, config = kind_and_config(folder)
     with no_init_weights():
         model = kind(config)
     model.tie_weights()
-    if model.can_generate() and (folder / GENERATION).is_file():
-        model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+    read_generation(folder, model)
     assert isinstance(model, nn.Module)
     return model
 
 
-def _kind_and_config(folder: Path) -> tuple[Any, Any]:
+def read_generation(folder: Path, model: Any) -> None:
+    """Let a model of `transformers` generate as its folder says, if that says anything."""
+    import transformers
+
+    if model.can_generate() and (folder / GENERATION).is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+
+
+def kind_and_config(folder: Path) -> tuple[Any, Any]:
+    """The class of `transformers` that a folder's `config.json` names, and its configuration.
+
+    Raises:
+        InputError: the file is missing or damaged, or names no class of `transformers`.
+    """
     import transformers
 
     path = folder / CONFIG

@@ -1,6 +1,6 @@
 """Fold the layers of a foreign model, and unfold them again."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from foldformer.compress.foreign.stacks import Stack, is_transposed, matrix
 from foldformer.compress.layers import check_trained
 from foldformer.compress.matrices import Start, source_layers
 from foldformer.compress.plan import Plan, groups
+from foldformer.compress.stored import OnDemand
 from foldformer.errors import SpecError
 from foldformer.nn.linears import Linear
 from foldformer.nn.linears.dense import DenseSpec
@@ -51,7 +52,9 @@ def fold(
             _built(stack, part, name, group, len(layers))
             _moments(moments, stack, name, layers)
     for stack, part in parts.values():
-        for name in stack.shapes:
+        # What a fit holds in memory is squares of the inputs: the largest of them last, when most
+        # of the model is smaller already.
+        for name in sorted(stack.shapes, key=lambda part: stack.shapes[part][0]):
             _fold_one(stack, part, name, start, moments)
 
 
@@ -132,7 +135,7 @@ def _built(stack: Stack, plan: Plan, name: str, group: int, uses: int) -> Linear
 
 def _moments(
     moments: Mapping[str, Tensor] | None, stack: Stack, name: str, layers: Iterable[int]
-) -> list[Tensor] | None:
+) -> Sequence[Tensor] | None:
     """The moments (in, in) of the inputs of a map, one for each of some layers."""
     if moments is None:
         return None
@@ -146,30 +149,32 @@ def _moments(
                 f"moments: that of {key} is {tuple(moments[key].shape)}, expected {(rows, rows)}; "
                 "calibrate with this model"
             )
-    return [moments[key] for key in wanted]
+    return OnDemand(lambda use: moments[wanted[use]], range(len(wanted)))
 
 
 def _fold_one(
     stack: Stack, plan: Plan, name: str, start: Start, moments: Mapping[str, Tensor] | None
 ) -> None:
     """Fold the maps of one name, in all groups of a list of layers."""
-    maps = [stack.linear(layer, name) for layer in range(len(stack.layers))]
-    weights = [matrix(each).detach() for each in maps]
-    sources: list[int] | None = None
+    sources: list[Tensor] = []
     if start == "stepwise" or start == "lower":
-        sources = source_layers(start, len(maps), len(plan.uses))
-    for each, group, layers in _folded(stack, plan):
-        if each == name:
-            biases = [b.detach() for n in layers if isinstance(b := maps[n].bias, Tensor)]
+        sources = [
+            matrix(stack.linear(layer, name)).detach()
+            for layer in source_layers(start, len(stack.layers), len(plan.uses))
+        ]
+    for part, group, layers in _folded(stack, plan):
+        if part == name:
+            maps = [stack.linear(layer, name) for layer in layers]
+            biases = [b.detach() for each in maps if isinstance(b := each.bias, Tensor)]
             trained = Trained(
-                weights=torch.stack([weights[layer] for layer in layers]),
+                weights=torch.stack([matrix(each).detach() for each in maps]),
                 biases=torch.stack(biases) if biases else None,
                 moments=_moments(moments, stack, name, layers),
-                source=None if sources is None else weights[sources[group]],
+                source=sources[group] if sources else None,
             )
             shared = _built(stack, plan, name, group, len(layers))
             shared.load_state_dict(filled(shared, trained, start), assign=True)
-            _place(stack, name, layers, [maps[layer] for layer in layers], shared)
+            _place(stack, name, layers, maps, shared)
 
 
 def _place(

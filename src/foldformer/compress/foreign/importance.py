@@ -1,7 +1,6 @@
 """How much the loss of a part of a map's output matters to what a foreign model says: by trying."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from foldformer.compress.foreign.calibration import frame_mask
 from foldformer.compress.foreign.stacks import find_stack, matrix
-from foldformer.compress.planning.loss import smallest_part
+from foldformer.compress.planning.loss import erring, smallest_part
 from foldformer.errors import InputError
 
 
@@ -53,19 +52,6 @@ def importance(
         found[path] = lost / whole / part if part else 0.0
         progress(done, len(maps))
     return found
-
-
-@contextmanager
-def erring(errors: Mapping[nn.Module, Tensor]) -> Iterator[None]:
-    """While it is in force, linear maps compute with their matrices less these, (in, out) each.
-
-    By hooks: nothing of ours stands in a foreign model that is only looked at.
-    """
-    with ExitStack() as hooks:
-        for linear, error in errors.items():
-            handle = linear.register_forward_hook(lambda _, args, y, e=error: y - args[0] @ e)
-            hooks.callback(handle.remove)
-        yield
 
 
 @torch.no_grad()

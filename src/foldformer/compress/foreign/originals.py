@@ -2,19 +2,29 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from foldformer.checkpoint import read_tensors
 from foldformer.compress.foreign import inputs
-from foldformer.compress.foreign.files import CONFIG, PLAN, model_class
+from foldformer.compress.foreign.files import (
+    CONFIG,
+    PLAN,
+    WEIGHTS,
+    kind_and_config,
+    read_generation,
+)
 from foldformer.compress.foreign.losses import check_data_loss, without_labels
 from foldformer.compress.foreign.stacks import find_stack, find_stacks
 from foldformer.errors import InputError
+
+INDEX = f"{WEIGHTS}.index.json"
+"""Where the weights are in several files, it says in which."""
 
 SENTENCES, WINDOWS = 512, 40
 """To calibrate with, at least, where the file has so many."""
@@ -34,24 +44,25 @@ def load_original(folder: Path) -> nn.Module:
         raise InputError(
             f"{folder}: is folded already ({PLAN}); take the original, or unfold it in Python"
         )
-    files = sorted(folder.glob("*.safetensors"))
+    files = _files(folder)
     if not files:
         raise InputError(
             f"{folder}: has no safetensors file; save the model with model.save_pretrained(folder)"
         )
-    kind = model_class(folder)
+    kind, config = kind_and_config(folder)
     _check_depth(folder, files)
     from transformers.utils import logging
 
     # What is missing is said here, in one line.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    weights = {name: tensor for path in files for name, tensor in _read(folder, path)}
     try:
         model, info = kind.from_pretrained(
-            folder,
-            dtype="auto",
-            local_files_only=True,
-            use_safetensors=True,
+            None,
+            config=config,
+            state_dict=weights,
+            dtype=torch.float32,
             output_loading_info=True,
         )
     except Exception as error:  # whatever a damaged file leads to
@@ -61,9 +72,22 @@ def load_original(folder: Path) -> nn.Module:
         ) from None
     for name in sorted(info["missing_keys"]):
         raise InputError(f"{folder}: weight {name} is missing; copy the model again")
-    _check_numbers(folder, model)
+    read_generation(folder, model)
     found: nn.Module = model.eval()
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of the weights, as far as they are safetensors."""
+    index = folder / INDEX
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            return sorted(folder / name for name in names)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{index}: is damaged ({error}); copy the model again") from None
+    whole = folder / WEIGHTS
+    return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
 
 
 def _check_depth(folder: Path, files: Sequence[Path]) -> None:
@@ -78,8 +102,18 @@ def _check_depth(folder: Path, files: Sequence[Path]) -> None:
             )
 
 
-def _check_numbers(folder: Path, model: nn.Module) -> None:
-    for name, tensor in model.state_dict().items():
+def _read(folder: Path, path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The weights of a file by name, each in memory of its own.
+
+    All that was ever read of a file that is mapped stays in memory as long as somebody holds one
+    of its tensors: then a fold could let go of nothing. So it is mapped for each of them anew.
+
+    Raises:
+        InputError: the file is damaged, or a weight is in half precision or not finite.
+    """
+    for name in read_tensors(path):
+        with safe_open(path, framework="pt") as file:
+            tensor = file.get_tensor(name)
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise InputError(
                 f"{folder}: {name} is of type {tensor.dtype}, expected float32; save it with "
@@ -90,6 +124,7 @@ def _check_numbers(folder: Path, model: nn.Module) -> None:
                 f"{folder}: {name} holds NaN or infinite numbers; the file is damaged, or training "
                 "failed"
             )
+        yield name, tensor.clone()
 
 
 def lists_of(model: nn.Module, named: Sequence[str] = ()) -> list[str]:

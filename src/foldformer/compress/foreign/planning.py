@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from foldformer.compress.foreign.fold import fold, unfold
-from foldformer.compress.foreign.importance import energy_lost, erring, said
+from foldformer.compress.foreign.importance import energy_lost, said
 from foldformer.compress.foreign.plan import ForeignPlan
 from foldformer.compress.foreign.seen import Batches, Seen, Stacks
 from foldformer.compress.foreign.stacks import find_stack, matrix
 from foldformer.compress.plan import Plan
 from foldformer.compress.planning.file import MadeFile, MadeSpec, fingerprint
+from foldformer.compress.planning.loss import erring
 from foldformer.compress.planning.made import ALONE, Made, best_of
 from foldformer.compress.planning.options import KINDS, What
 from foldformer.compress.planning.planner import Chosen, Orders, Planner, candidates

@@ -74,7 +74,7 @@ def look(
     closer = copy.deepcopy(model)
     plans = {name: Plan(uses=(len(stack.layers),)) for name, stack in stacks.items()}
     align(closer, ForeignPlan(stacks=plans))
-    moments: dict[str, Tensor] | None = None
+    moments: Mapping[str, Tensor] | None = None
     counts: dict[str, float] = {}
     apart: Batches = ()
     if batches is not None:

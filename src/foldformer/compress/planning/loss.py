@@ -1,10 +1,14 @@
 """The part of a matrix that a low rank leaves out, taken away to see what it matters."""
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
-from foldformer.compress.least_squares import best_low_rank, cost, regular
-from foldformer.compress.planning.spectra import energies
+import torch
+from torch import Tensor, nn
+
+from foldformer.compress.least_squares import WhitenedSVD, cost, regular
 
 LOST = 0.1
 """The part of a matrix's output that is taken away to see what it does.
@@ -23,11 +27,31 @@ def smallest_part(weight: Tensor, moment: Tensor) -> tuple[Tensor, float]:
     """
     # In float32: what is taken away is far more than its rounding.
     weight, moment = weight.float(), moment.float()
-    metric = regular(moment, torch.float32)
-    values = energies(weight, metric)
-    tails = values[::-1].cumsum()[::-1]
+    decomposed = WhitenedSVD(weight, regular(moment, torch.float32))
+    tails = decomposed.energies.double().flip(0).cumsum(0).flip(0)
     if not (tails[0] > 0 and moment.any()):  # nothing is applied, or nothing ever comes in
         return torch.zeros_like(weight), 0.0
-    down, up = best_low_rank(weight, int((tails > LOST * tails[0]).sum()), metric)
+    down, up = decomposed.low_rank(int((tails > LOST * tails[0]).sum()))
     error = weight - down @ up
     return error, float(cost(error, moment) / cost(weight, moment))
+
+
+@contextmanager
+def erring(errors: Mapping[nn.Module, Tensor], use: int | None = None) -> Iterator[None]:
+    """While it is in force, linear maps compute with their matrices less these.
+
+    By hooks: nothing of ours stands in a model that is only looked at.
+
+    Args:
+        errors: {linear map, called with its inputs (..., in): what its matrix lacks, (in, out)}.
+        use: the only use that errs of maps that are used several times in depth, which are told it
+            behind their inputs; of other maps it is None.
+    """
+
+    def less(error: Tensor, module: nn.Module, args: tuple[Any, ...], y: Tensor) -> Tensor:
+        return y if use is not None and args[1] != use else y - args[0] @ error
+
+    with ExitStack() as hooks:
+        for linear, error in errors.items():
+            hooks.callback(linear.register_forward_hook(partial(less, error)).remove)
+        yield

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -40,15 +40,17 @@ class Shape:
         """Bytes of a matrix."""
         return matrix_bytes(self.inputs, self.outputs, self.precision, full_rank=True)
 
-    def down(self, most: int) -> NDArray[np.int64]:
-        """Bytes of (in, R) for R = 0 .. most."""
+    @cached_property
+    def down(self) -> NDArray[np.int64]:
+        """Bytes of (in, R) for R = 0 .. in, which no factor and no basis exceeds."""
         size = partial(matrix_bytes, precision=self.precision, full_rank=False)
-        return np.array([size(self.inputs, rank) for rank in range(most + 1)])
+        return np.array([size(self.inputs, rank) for rank in range(self.inputs + 1)])
 
-    def up(self, most: int) -> NDArray[np.int64]:
-        """Bytes of (R, out) for R = 0 .. most."""
+    @cached_property
+    def up(self) -> NDArray[np.int64]:
+        """Bytes of (R, out) for R = 0 .. in."""
         size = partial(matrix_bytes, precision=self.precision, full_rank=False)
-        return np.array([size(rank, self.outputs) for rank in range(most + 1)])
+        return np.array([size(rank, self.outputs) for rank in range(self.inputs + 1)])
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,9 @@ class Table:
     def _factors(self, spectrum: Spectrum) -> NDArray[np.int64]:
         """Bytes of the low ranks of all uses, for each number of ranks in all."""
         ranks = spectrum.ranks(self.uses)
-        most = int(ranks.max(initial=0))
-        sizes = self.shape.down(most) + self.shape.up(most)
-        found: NDArray[np.int64] = sizes[ranks].sum(axis=1)
+        found: NDArray[np.int64] = (self.shape.down + self.shape.up)[ranks].sum(axis=1)
         return found
 
     def _basis(self, spectrum: Spectrum) -> NDArray[np.int64]:
-        most = len(spectrum.owner)
-        return self.shape.down(most) + self.uses * self.shape.up(most)
+        sizes: NDArray[np.int64] = self.shape.down + self.uses * self.shape.up
+        return sizes[: len(spectrum.owner) + 1]

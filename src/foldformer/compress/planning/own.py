@@ -9,7 +9,7 @@ from torch import Tensor
 from foldformer.compress.filling import Trained
 from foldformer.compress.layers import Moments, Places, linears, name_of
 from foldformer.compress.planning.stack import Stack
-from foldformer.compress.stored import Made, Stored
+from foldformer.compress.stored import OnDemand, Stored
 from foldformer.compress.symmetries import align_layers
 from foldformer.model import Model
 
@@ -67,8 +67,8 @@ def stack_of(
     )
 
 
-def _several(kept: Stored, what: str, keys: Sequence[str]) -> Made:
-    return Made(lambda index: kept[f"{what} {keys[index]}"], range(len(keys)))
+def _several(kept: Stored, what: str, keys: Sequence[str]) -> OnDemand[Tensor]:
+    return OnDemand(lambda index: kept[f"{what} {keys[index]}"], range(len(keys)))
 
 
 def biases_of(model: Model) -> dict[str, bool]:
@@ -92,10 +92,12 @@ def _together(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     return None if first is None or second is None else torch.cat([first, second])
 
 
-def _both(first: Sequence[Tensor] | None, second: Sequence[Tensor] | None) -> Made | None:
+def _both(
+    first: Sequence[Tensor] | None, second: Sequence[Tensor] | None
+) -> OnDemand[Tensor] | None:
     if first is None or second is None:
         return None
-    return Made(lambda use: (first, second)[use][0], range(2))
+    return OnDemand(lambda use: (first, second)[use][0], range(2))
 
 
 def _second(pair: Trained) -> Trained:

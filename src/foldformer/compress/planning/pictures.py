@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foldformer.compress.planning.spectra import Sums, alone, energies, left_over, metric
+from foldformer.compress.planning.spectra import alone, left_over
 from foldformer.compress.planning.stack import Stack
+from foldformer.compress.planning.uses import Sums, Uses
 
 Curve = NDArray[np.float64]
 
@@ -55,20 +56,20 @@ def _cosines(stack: Stack) -> Curve:
 
 
 def _left(stack: Stack, name: str) -> dict[str, Curve]:
-    weights = [weight.float() for weight in stack.weights[name]]
-    spectra = [energies(w, metric(stack.moment(name, i))) for i, w in enumerate(weights)]
-    ranks = min(weights[0].shape) + 1
-    singles = [alone([each / max(each.sum(), 1e-30)]).errors for each in spectra]
+    uses = Uses(stack, name)
+    wholes = [max(float(each.sum()), 1e-30) for each in uses.energies]
+    ranks = min(stack.weights[name][0].shape) + 1
+    singles = [
+        alone([each.numpy() / whole]).errors
+        for each, whole in zip(uses.energies, wholes, strict=True)
+    ]
     shared = []
     for first in range(stack.num_layers - 1):
         pair = (first, first + 1)
-        metrics = [metric(stack.moment(name, layer)) for layer in pair]
-        moments = [each for each in metrics if each is not None] or None
-        scales = [0.5 / max(float(spectra[layer].sum()), 1e-30) for layer in pair]
-        sums = Sums()
-        for layer, each in zip(pair, metrics, strict=True):
-            sums.add(weights[layer], each)
-        errors = left_over([weights[layer] for layer in pair], moments, scales, sums).errors
+        sums, of_pair = Sums(), uses.of(pair, [0.5 / wholes[layer] for layer in pair])
+        for use in of_pair:
+            sums.add(use)
+        errors = left_over(of_pair, sums).errors
         curve = np.zeros(ranks)
         curve[: len(errors[::2])] = errors[::2]  # a rank for both uses
         shared.append(curve)

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foldformer.compress.least_squares import regular, times
+from foldformer.compress.least_squares import energies
+from foldformer.compress.planning.uses import Sums, Use
+from foldformer.compress.symmetric import lower_congruence, lower_product, lower_times
 
 
 @dataclass(frozen=True)
@@ -34,128 +36,76 @@ class Spectrum:
         return counts.cumsum(axis=0)
 
 
-def energies(matrix: Tensor, moment: Tensor | None) -> NDArray[np.float64]:
-    """The squared singular values of L^T E, largest first, for M = L L^T: (min(in, out),).
-
-    What rank R leaves of E|x @ E|^2 is the sum of all but the first R. They are the eigenvalues
-    of the smaller of the two Gram matrices; see `least_squares.best_low_rank`.
-
-    Args:
-        matrix: (in, out).
-        moment: (in, in), positive definite; the identity if not given.
-    """
-    rows, columns = matrix.shape
-    if columns <= rows:
-        gram = matrix.t() @ times(moment, matrix)
-    else:
-        if moment is not None:
-            matrix = torch.linalg.cholesky(moment).t() @ matrix
-        gram = matrix @ matrix.t()
-    values: NDArray[np.float64] = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0).double().numpy()
-    return values
-
-
 def alone(spectra: Sequence[NDArray[np.float64]]) -> Spectrum:
     """Each use factored by itself."""
     return _handed_out(spectra)
 
 
-def metric(moment: Tensor | None) -> Tensor | None:
-    """A moment with its ridge, in float32."""
-    return None if moment is None else regular(moment, torch.float32)
-
-
-class Sums:
-    """What the matrices of a group ask of a shared one, added up; with one more it goes on."""
-
-    def __init__(self) -> None:
-        """Of no matrix."""
-        self._uses = 0
-        self._moment: Tensor | None = None
-        self._image: Tensor | None = None
-
-    def add(self, weight: Tensor, moment: Tensor | None) -> None:
-        """One more.
-
-        Args:
-            weight: (in, out).
-            moment: (in, in), positive definite; the identity for all of them if not given.
-        """
-        self._uses += 1
-        if self._image is None:
-            self._image = times(moment, weight).clone()
-            self._moment = None if moment is None else moment.clone()
-        elif moment is None or self._moment is None:
-            self._image += weight
-        else:
-            self._image.addmm_(moment, weight)
-            self._moment += moment
-
-    @property
-    def moment(self) -> Tensor | None:
-        """The mean of the moments, (in, in)."""
-        return None if self._moment is None else self._moment / self._uses
-
-    @property
-    def mean(self) -> Tensor:
-        """The U with the least sum of E|x_k @ (W_k - U)|^2, as a fold without ranks finds it."""
-        assert self._image is not None
-        if self._moment is None:
-            return self._image / self._uses
-        return torch.cholesky_solve(self._image, torch.linalg.cholesky(self._moment))
-
-
-def left_over(
-    weights: Sequence[Tensor],
-    moments: Sequence[Tensor] | None,
-    scales: Sequence[float],
-    sums: Sums,
-) -> Spectrum:
+def left_over(uses: Sequence[Use], sums: Sums) -> Spectrum:
     """A shared weight with a residual for each use: see `shared`.
 
     Args:
-        weights: K matrices (in, out), two or more.
-        moments: K positive definite matrices (in, in); the identity if not given.
-        scales: what the error of each use is multiplied with. A fold knows nothing of them, so the
-            shared weight is that of the plain sum.
-        sums: of these K.
+        uses: K, two or more.
+        sums: of these.
     """
     mean = sums.mean
-    spectra = [
-        energies(weight - mean, None if moments is None else moments[use])
-        for use, weight in enumerate(weights)
-    ]
+    rows, columns = mean.shape
+    spectra, scales, left = [], [], torch.zeros_like(mean)
+    # Written into again and again: fresh memory for each costs as much as what is computed in it.
+    error, image = torch.empty_like(mean), torch.empty_like(mean)
+    for number, use in enumerate(uses, start=1):
+        torch.sub(use.weight, mean, out=error)
+        if columns > rows:
+            found = energies(error, use.metric)
+        else:  # all M_k (W_k - U) together are nothing: the last one is what the others leave
+            if number < len(uses):
+                torch.sub(use.image, use.times(mean, out=image), out=image)
+                left -= image
+            found = energies(error, None, image if number < len(uses) else left)
+        spectra.append(found.double().numpy())
+        scales.append(use.scale)
     return shared(spectra, scales)
 
 
-def in_one_basis(weights: Sequence[Tensor], scales: Sequence[float], sums: Sums) -> Spectrum:
+def in_one_basis(uses: Sequence[Use], sums: Sums) -> Spectrum:
     """One basis for all uses, in the mean of the moments, as `matrices.basis` chooses it.
 
     Its directions come in the order of what they hold of all uses in the plain sum; what is lost
-    without them counts by the scales. Arguments as for `left_over`.
+    without them counts by the scales. With P S Q^T = L^T [W_1 ... W_K], direction n holds
+    |p_n^T L^T W_k|^2 = (s_n |q_n,k|)^2 of use k; P or Q comes from the smaller of the two Gram
+    matrices. Arguments as for `left_over`.
     """
-    of_uses = _directions(weights, sums.moment)
-    held = np.asarray(scales) @ of_uses
-    return Spectrum(_tails(held), np.zeros(len(held), np.int16))
+    rows, columns = sums.image.shape
+    held = _held_by_right if len(uses) * columns <= rows else _held_by_left
+    strongest_first = held(uses, sums).flip(0).double().numpy() / len(uses)
+    return Spectrum(_tails(strongest_first), np.zeros(len(strongest_first), np.int16))
 
 
-def _directions(weights: Sequence[Tensor], moment: Tensor | None) -> NDArray[np.float64]:
-    """(K, N): what each direction of the basis holds of each use, the strongest one first.
+def _held_by_right(uses: Sequence[Use], sums: Sums) -> Tensor:
+    """K times what each direction holds, the strongest one last, by W_j^T M W_k: (K out,)."""
+    parts = list(uses)
+    beside = torch.cat([use.weight for use in parts], dim=1)
+    moment = sums.moment
+    image = len(parts) * beside if moment is None else moment @ beside
+    values, right = torch.linalg.eigh(lower_product(beside, image))
+    of_uses: Tensor = right.view(len(parts), -1, len(values)).square().sum(dim=1) * values.clamp(
+        min=0
+    )
+    scales = torch.tensor([use.scale for use in parts], dtype=of_uses.dtype)
+    return scales @ of_uses
 
-    With P S Q^T = L^T [W_1 ... W_K] it is |p_n^T L^T W_k|^2 = (s_n |q_n,k|)^2, of the smaller of
-    the two Gram matrices as in `energies`.
-    """
-    beside, uses = torch.cat(list(weights), dim=1), len(weights)
-    if beside.shape[1] <= beside.shape[0]:
-        values, right = torch.linalg.eigh(beside.t() @ times(moment, beside))
-        found = right.view(uses, -1, len(values)).square().sum(dim=1) * values.clamp(min=0)
+
+def _held_by_left(uses: Sequence[Use], sums: Sums) -> Tensor:
+    """K times what each direction holds, the strongest one last, by L^T sum(W W^T) L: (in,)."""
+    plain, weighed = sums.products(uses)
+    factor = sums.factor
+    left: Tensor
+    if factor is None:
+        left = torch.linalg.eigh(plain).eigenvectors
+        left = left * len(uses) ** 0.5
     else:
-        if moment is not None:
-            beside = torch.linalg.cholesky(moment).t() @ beside
-        left = torch.linalg.eigh(beside @ beside.t()).eigenvectors
-        found = (left.t() @ beside).view(left.shape[1], uses, -1).square().sum(dim=2).t()
-    strongest_first: NDArray[np.float64] = found.flip(1).double().numpy()
-    return strongest_first
+        left = lower_times(factor, torch.linalg.eigh(lower_congruence(factor, plain)).eigenvectors)
+    return (weighed @ left).mul_(left).sum(dim=0).clamp(min=0)
 
 
 def shared(spectra: Sequence[NDArray[np.float64]], scales: Sequence[float]) -> Spectrum:

@@ -3,22 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from foldformer.compress.least_squares import regular
 from foldformer.compress.planning.options import Shape, Table, What
-from foldformer.compress.planning.spectra import (
-    Spectrum,
-    Sums,
-    alone,
-    energies,
-    in_one_basis,
-    left_over,
-    metric,
-)
+from foldformer.compress.planning.spectra import Spectrum, alone, in_one_basis, left_over
 from foldformer.compress.planning.stack import Layers, Stack
-from foldformer.compress.stored import Made
+from foldformer.compress.planning.uses import Sums, Use, Uses
 from foldformer.measure.stored import Precision
 
 Tables = dict[Layers, dict[str, Table]]
@@ -57,14 +46,10 @@ class _Name:
     """
 
     def __init__(self, stack: Stack, name: str, precision: Precision) -> None:
-        self._weights = stack.weights[name]
-        self._moments = None if stack.moments is None else stack.moments[name]
-        inputs, outputs = self._weights[0].shape
+        inputs, outputs = stack.weights[name][0].shape
         self._shape = Shape(inputs, outputs, precision)
-        self._alone = [
-            energies(weight.float(), metric(stack.moment(name, layer)))
-            for layer, weight in enumerate(self._weights)
-        ]
+        self._uses = Uses(stack, name)
+        self._alone = [each.numpy() for each in self._uses.energies]
         wholes = [max(float(each.sum()), np.finfo(np.float64).tiny) for each in self._alone]
         # A matrix that does not matter at all still has to be something in the end.
         floor = 1e-9 * max(stack.importance[name])
@@ -82,27 +67,17 @@ class _Name:
             "low_rank": alone([s * self._alone[i] for i, s in zip(layers, scales, strict=True)])
         }
         if len(layers) > 1:
-            weights = [self._weights[layer].float() for layer in layers]
-            moments = self._metrics(layers)
-            sums = self._sums_of(layers, weights, moments)
-            spectra["residual"] = left_over(weights, moments, scales, sums)
-            spectra["basis"] = in_one_basis(weights, scales, sums)
+            uses = self._uses.of(layers, scales)
+            sums = self._sums_of(layers, uses)
+            spectra["residual"] = left_over(uses, sums)
+            spectra["basis"] = in_one_basis(uses, sums)
         return Table(self._shape, len(layers), spectra)
 
-    def _sums_of(
-        self, layers: Layers, weights: Sequence[Tensor], moments: Sequence[Tensor] | None
-    ) -> Sums:
+    def _sums_of(self, layers: Layers, uses: Sequence[Use]) -> Sums:
         """Of a group; the one before it often lacks the last layer alone, and has been kept."""
         if not self._summed or layers[:-1] != self._summed:
             self._sums, self._summed = Sums(), ()
-        for use in range(len(self._summed), len(layers)):
-            self._sums.add(weights[use], None if moments is None else moments[use])
+        for use in uses[len(self._summed) :]:
+            self._sums.add(use)
         self._summed = layers
         return self._sums
-
-    def _metrics(self, layers: Layers) -> Sequence[Tensor] | None:
-        """Of a group; each is made when it is asked for."""
-        known = self._moments
-        if known is None:
-            return None
-        return Made(lambda use: regular(known[layers[use]], torch.float32), range(len(layers)))
