@@ -1,0 +1,72 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from foldformer.compress.foreign.originals import load_original
+from foldformer.errors import InputError
+
+Make = Callable[[str], Any]
+Compute = Callable[[Any], Tensor]
+
+
+def in_several_files(model: Any, folder: Path) -> list[Path]:
+    """Save a model as transformers saves large ones."""
+    model.save_pretrained(folder, max_shard_size="4KB")
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) > 1
+    return files
+
+
+@pytest.mark.parametrize("name", ["bert", "whisper", "llama", "gpt2"])
+@pytest.mark.parametrize("parts", [False, True])
+def test_computes_what_was_saved(
+    name: str, parts: bool, tiny: Make, outputs: Compute, tmp_path: Path
+) -> None:
+    model = tiny(name)
+    if parts:
+        in_several_files(model, tmp_path)
+    else:
+        model.save_pretrained(tmp_path)
+    torch.testing.assert_close(outputs(load_original(tmp_path)), outputs(model), rtol=0, atol=0)
+
+
+def test_files_beside_those_of_the_index_are_no_part_of_it(
+    tiny: Make, outputs: Compute, tmp_path: Path
+) -> None:
+    model = tiny("bert")
+    in_several_files(model, tmp_path)
+    save_file(
+        {"embeddings.word_embeddings.weight": torch.zeros(32, 16)}, tmp_path / "z.safetensors"
+    )
+    torch.testing.assert_close(outputs(load_original(tmp_path)), outputs(model), rtol=0, atol=0)
+
+
+def test_a_file_that_the_index_names_is_missing(tiny: Make, tmp_path: Path) -> None:
+    gone = in_several_files(tiny("bert"), tmp_path)[0]
+    gone.unlink()
+    with pytest.raises(InputError, match=gone.name):
+        load_original(tmp_path)
+
+
+def test_a_damaged_index_is_named(tiny: Make, tmp_path: Path) -> None:
+    in_several_files(tiny("bert"), tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weights": {}}))
+    with pytest.raises(InputError, match=r"index\.json: is damaged"):
+        load_original(tmp_path)
+
+
+def test_numbers_that_are_not_finite_are_named(tiny: Make, tmp_path: Path) -> None:
+    model = tiny("bert")
+    files = in_several_files(model, tmp_path)
+    weights = load_file(files[-1])
+    name, tensor = next(iter(weights.items()))
+    save_file(weights | {name: torch.full_like(tensor, torch.nan)}, files[-1], {"format": "pt"})
+    with pytest.raises(InputError, match=f"{name} holds NaN"):
+        load_original(tmp_path)
