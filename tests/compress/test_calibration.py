@@ -14,7 +14,7 @@ from lhotse import CutSet, MonoCut, Recording
 from torch import Tensor, nn
 
 from foldformer.compress import calibration
-from foldformer.compress.calibration import calibrate, spread
+from foldformer.compress.calibration import calibrate, evenly_cut
 from foldformer.compress.fold import fold
 from foldformer.compress.matrices import output_error
 from foldformer.compress.moments import MomentSums
@@ -165,10 +165,10 @@ def test_one_long_recording_is_not_heard_whole(tmp_path: Path) -> None:
     soundfile.write(path, samples, 16000, subtype="FLOAT")
     recording = Recording.from_file(path, recording_id="long")
     CutSet([MonoCut("long", 0, 100.0, channel=0, recording=recording)]).to_file(long)
-    parts = spread(str(long), 61.0)
+    parts = evenly_cut(str(long), 61.0)
     assert [(part.start, part.duration) for part in parts] == [(0.0, 30.0), (90.0, 10.0)]
     calibrate(built().eval(), str(long), seconds=61.0)
-    assert [part.duration for part in spread(str(long), 1000.0)] == [30.0] * 3 + [10.0]
+    assert [part.duration for part in evenly_cut(str(long), 1000.0)] == [30.0] * 3 + [10.0]
 
 
 @pytest.mark.parametrize("seconds", [2.0, 7.0, 40.0, 61.0, 100.0, 125.0])
@@ -182,7 +182,7 @@ def test_no_more_is_heard_than_so_many_seconds(tmp_path: Path, seconds: float) -
         recording = Recording.from_file(path, recording_id=f"{number}")
         cuts.append(MonoCut(f"{number}", 0, length, channel=0, recording=recording))
     CutSet(cuts).to_file(manifest)
-    heard = sum(cut.duration for cut in spread(str(manifest), seconds))
+    heard = sum(cut.duration for cut in evenly_cut(str(manifest), seconds))
     assert min(seconds, 30) * 0.5 <= heard <= seconds
     frames = [len(features) for features in importance.heard(str(manifest), seconds)]
     assert 0 < sum(frames) <= 100 * heard

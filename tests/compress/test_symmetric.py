@@ -7,6 +7,8 @@ from torch import Tensor
 from foldformer.compress import symmetric
 from foldformer.compress.symmetric import (
     add_lower_product,
+    eigh,
+    eigvalsh,
     lower_congruence,
     lower_product,
     lower_times,
@@ -60,3 +62,14 @@ def test_a_congruence() -> None:
 def test_a_lower_triangle_times_a_matrix() -> None:
     lower, x = random(8, 8).tril(), random(8, 3)
     torch.testing.assert_close(lower_times(lower, x), lower @ x)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0**-60, 2.0**-100, 0.0])
+def test_small_matrices_are_decomposed_as_large_ones(factor: float) -> None:
+    gram = positive(8).float()
+    values, vectors = eigh(gram)
+    small, same = eigh(factor * gram)
+    torch.testing.assert_close(small, factor * values, rtol=0, atol=0)
+    torch.testing.assert_close(eigvalsh(factor * gram), factor * eigvalsh(gram), rtol=0, atol=0)
+    if factor:
+        torch.testing.assert_close(same, vectors, rtol=0, atol=0)

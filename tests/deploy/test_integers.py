@@ -19,7 +19,6 @@ from torch import nn
 
 from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
-from foldformer.deploy.export import make
 from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.make import export
 from foldformer.deploy.export.parity import session
@@ -228,7 +227,7 @@ def test_a_wrong_scale_is_found(
                 value.const_value = ir.tensor(1.01 * value.const_value.numpy(), name=name)
         return products
 
-    monkeypatch.setattr(make, "to_integers", broken)
+    monkeypatch.setattr("foldformer.deploy.export.precision.to_integers", broken)
     with pytest.raises(SpecError, match="differs from PyTorch by"):
         export(
             wide,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from foldformer.compress.foreign.planning import ForeignPlanFile
     from foldformer.compress.layers import Moments
     from foldformer.compress.planning.file import PlanFile
+    from foldformer.compress.planning.layer_matrices import LayerMatrices
     from foldformer.compress.planning.made import Made
-    from foldformer.compress.planning.stack import Stack
     from foldformer.model import Model
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _made(
     args: argparse.Namespace, model: "Model", budget: int, chunks: "Sequence[int]"
-) -> tuple["Stack", "Made"]:
+) -> tuple["LayerMatrices", "Made"]:
     """What the planner saw, and what it made of it."""
     from foldformer.cli._bar import bar
     from foldformer.compress.folder import map_anew

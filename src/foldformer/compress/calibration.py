@@ -61,7 +61,7 @@ def calibrate(
         SpecError: the weights are no numbers to compute with.
     """
     check_trained(model)
-    cuts = spread(manifests, seconds)
+    cuts = evenly_cut(manifests, seconds)
     _check_enough(model, cuts, manifests_of(manifests))
     places = Places(model)
     found, frames = Stored(), Stored()
@@ -101,7 +101,7 @@ def _subsampled(
     return heard
 
 
-def spread(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
+def evenly_cut(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
     """Cuts of so many seconds at most, from all over the manifests; long recordings in parts.
 
     Raises:

@@ -11,7 +11,7 @@ from foldformer.compress.filling import filled
 from foldformer.compress.layers import Moments, Places, check_trained, linears, name_of
 from foldformer.compress.matrices import Start, source_layers
 from foldformer.compress.plan import Plan, groups
-from foldformer.compress.symmetries import Stack, align_layers
+from foldformer.compress.symmetries import TrainedMaps, align_layers
 from foldformer.errors import SpecError
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.depth.sequential import SequentialSpec
@@ -115,7 +115,7 @@ def stack_of(
     source: int | None,
     moments: Moments | None,
     align: bool,
-) -> Stack:
+) -> TrainedMaps:
     """The matrices of the layers at some places, aligned if that is asked for.
 
     Args:
@@ -187,7 +187,7 @@ def _dense(model: Model) -> Plan:
 
 
 def _layer(
-    layer: Layer, stack: Stack, places: Places, own: Sequence[int], start: Start, group: int
+    layer: Layer, stack: TrainedMaps, places: Places, own: Sequence[int], start: Start, group: int
 ) -> dict[str, Tensor]:
     """{parameter of the layer: tensor}.
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from foldformer.compress.symmetric import lower_congruence, lower_product
+from foldformer.compress.symmetric import eigh, eigvalsh, lower_congruence, lower_product
 from foldformer.errors import SpecError
 
 RIDGE = 1e-3
@@ -99,7 +99,7 @@ class WhitenedSVD:
                 self._lower = torch.linalg.cholesky(moment)
                 self._error = self._lower.t() @ error
             gram = lower_product(self._error.t(), self._error.t())
-        values, self._vectors = torch.linalg.eigh(gram)
+        values, self._vectors = eigh(gram)
         self.energies = values.flip(0).clamp(min=0)
         """The squared singular values, the largest first, (min(in, out),)."""
 
@@ -133,8 +133,7 @@ def energies(matrix: Tensor, moment: Tensor | None, image: Tensor | None = None)
         gram = matrix @ matrix.t()
         if moment is not None:
             gram = lower_congruence(torch.linalg.cholesky(moment), gram)
-    values: Tensor = torch.linalg.eigvalsh(gram)
-    return values.flip(0).clamp(min=0)
+    return eigvalsh(gram).flip(0).clamp(min=0)
 
 
 def better_low_rank(

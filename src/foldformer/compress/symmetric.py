@@ -1,9 +1,10 @@
 """Symmetric products of large matrices, without the half that the other half says already.
 
-What is computed are the blocks on and below the diagonal: `torch.linalg.eigh` and `cholesky` read
-no others. `mirror` fills in the rest.
+What is computed are the blocks on and below the diagonal: `eigh`, `eigvalsh` and
+`torch.linalg.cholesky` read no others. `mirror` fills in the rest.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor
 
 _BLOCK = 512
 """Rows of a block: smaller ones save more products, and are slower at each."""
+
+_SMALL = 2.0**-30
+"""Decompositions are of no matrix whose entries are all below: those of MKL in float32 have been
+seen not to converge where the largest is 3e-17, as what equal matrices leave of each other."""
 
 
 def lower_product(x: Tensor, y: Tensor) -> Tensor:
@@ -59,6 +64,20 @@ def lower_times(lower: Tensor, x: Tensor) -> Tensor:
     return torch.cat([lower[start:stop, :stop] @ x[:stop] for start, stop in _blocks(len(lower))])
 
 
+def eigh(found: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (N,), the smallest first, and eigenvectors (N, N), of blocks as above."""
+    factor = _factor(found)
+    values, vectors = torch.linalg.eigh(found if factor == 1 else found * factor)
+    return values / factor, vectors
+
+
+def eigvalsh(found: Tensor) -> Tensor:
+    """Eigenvalues (N,), the smallest first, of blocks as above."""
+    factor = _factor(found)
+    values: Tensor = torch.linalg.eigvalsh(found if factor == 1 else found * factor)
+    return values / factor
+
+
 def mirror(found: Tensor) -> Tensor:
     """The same matrix, with the blocks above the diagonal filled in from those below."""
     for start, stop in _blocks(len(found)):
@@ -69,3 +88,11 @@ def mirror(found: Tensor) -> Tensor:
 def _blocks(width: int) -> Iterator[tuple[int, int]]:
     for start in range(0, width, _BLOCK):
         yield start, min(start + _BLOCK, width)
+
+
+def _factor(found: Tensor) -> float:
+    """A power of two, which changes no digit, that brings small entries near to 1."""
+    largest = float(torch.linalg.vector_norm(found, math.inf))
+    if not 0 < largest < _SMALL:
+        return 1.0
+    return 2.0 ** -math.frexp(largest)[1]

@@ -10,11 +10,11 @@ from foldformer.nn.feed_forwards.dense import DenseFeedForward
 from foldformer.nn.layer import Layer
 from foldformer.nn.mixers.attention import Attention
 
-Stack = dict[str, Trained]
+TrainedMaps = dict[str, Trained]
 """{path of a map in its layer: the matrices of K layers}."""
 
 
-def align_layers(layer: Layer, stack: Stack, reference: int | None = None) -> Stack:
+def align_layers(layer: Layer, stack: TrainedMaps, reference: int | None = None) -> TrainedMaps:
     """The matrices of K layers, brought close to one another.
 
     Args:
@@ -32,20 +32,20 @@ def align_layers(layer: Layer, stack: Stack, reference: int | None = None) -> St
 
 
 @singledispatch
-def _aligned(module: nn.Module, stack: Stack, reference: int | None) -> Stack:
+def _aligned(module: nn.Module, stack: TrainedMaps, reference: int | None) -> TrainedMaps:
     """A kind of which no symmetry is known stays as it is."""
     return stack
 
 
 @_aligned.register
-def _(module: DenseFeedForward, stack: Stack, reference: int | None) -> Stack:
+def _(module: DenseFeedForward, stack: TrainedMaps, reference: int | None) -> TrainedMaps:
     """Units in any order, whatever the activation."""
     (expand,), contract = align_units([stack["expand"]], stack["contract"], reference)
     return {"expand": expand, "contract": contract}
 
 
 @_aligned.register
-def _(module: Attention, stack: Stack, reference: int | None) -> Stack:
+def _(module: Attention, stack: TrainedMaps, reference: int | None) -> TrainedMaps:
     """Heads in any order; values in any base; queries and keys turned with their positions."""
     names = ("query", "key", "value", "output")
     maps = [stack[name] for name in names]

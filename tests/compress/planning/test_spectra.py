@@ -6,30 +6,32 @@ import torch
 from torch import Tensor
 
 from foldformer.compress.least_squares import regular
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 from foldformer.compress.planning.spectra import in_one_basis, left_over, shared
-from foldformer.compress.planning.stack import Stack
 from foldformer.compress.planning.uses import Sums, Use, Uses
 
 SCALES = (0.5, 2.0, 1.0)
 
 
-def stack(shape: tuple[int, int], *, moments: bool) -> Stack:
+def stack(shape: tuple[int, int], *, moments: bool) -> LayerMatrices:
     generator = torch.Generator().manual_seed(0)
     common = torch.randn(shape, generator=generator)
     weights = [common + 0.5 * torch.randn(shape, generator=generator) for _ in SCALES]
     inputs = [torch.randn(2 * shape[0], shape[0], generator=generator) for _ in SCALES]
     found = [x.t() @ x / len(x) for x in inputs]
-    return Stack({"m": weights}, {"m": found} if moments else None, {"m": [1.0] * len(SCALES)})
+    return LayerMatrices(
+        {"m": weights}, {"m": found} if moments else None, {"m": [1.0] * len(SCALES)}
+    )
 
 
-def group(of: Stack) -> tuple[list[Use], Sums]:
+def group(of: LayerMatrices) -> tuple[list[Use], Sums]:
     uses, sums = list(Uses(of, "m").of(range(len(SCALES)), SCALES)), Sums()
     for use in uses:
         sums.add(use)
     return uses, sums
 
 
-def metrics(of: Stack) -> list[Tensor]:
+def metrics(of: LayerMatrices) -> list[Tensor]:
     """M of each use, in float64."""
     inputs = of.weights["m"][0].shape[0]
     found = [of.moment("m", use) for use in range(len(SCALES))]

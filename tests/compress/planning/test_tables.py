@@ -6,8 +6,8 @@ from torch import Tensor
 
 from foldformer.compress.least_squares import cost, regular
 from foldformer.compress.matrices import basis, factor, share
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 from foldformer.compress.planning.options import Choice, Table
-from foldformer.compress.planning.stack import Stack
 from foldformer.compress.planning.tables import tables
 from foldformer.errors import InputError
 from foldformer.measure.stored import Precision, matrix_bytes
@@ -24,22 +24,22 @@ def second_moment(width: int, seed: int) -> Tensor:
     return (x @ mixed).t() @ (x @ mixed) / len(x) / width
 
 
-def stack(shape: tuple[int, int], *, moments: str) -> Stack:
+def stack(shape: tuple[int, int], *, moments: str) -> LayerMatrices:
     """Matrices with something in common; moments `none`, `same` or `different` for each layer."""
     torch.manual_seed(1)
     common = torch.randn(shape)
     weights = [common + 0.6 * torch.randn(shape) for _ in range(LAYERS)]
     seeds = [0, 0, 0] if moments == "same" else [0, 1, 2]
     found = None if moments == "none" else {"m": [second_moment(shape[0], s) for s in seeds]}
-    return Stack({"m": weights}, found, {"m": IMPORTANCE})
+    return LayerMatrices({"m": weights}, found, {"m": IMPORTANCE})
 
 
-def metric(of: Stack, layer: int) -> Tensor | None:
+def metric(of: LayerMatrices, layer: int) -> Tensor | None:
     moment = of.moment("m", layer)
     return None if moment is None else regular(moment)
 
 
-def lost(of: Stack, layers: tuple[int, ...], approximations: list[Tensor]) -> float:
+def lost(of: LayerMatrices, layers: tuple[int, ...], approximations: list[Tensor]) -> float:
     """Importance times the part of the output's energy that is lost, summed over uses."""
     total = 0.0
     for layer, approximation in zip(layers, approximations, strict=True):
@@ -49,14 +49,14 @@ def lost(of: Stack, layers: tuple[int, ...], approximations: list[Tensor]) -> fl
     return total
 
 
-def stacked(of: Stack, layers: tuple[int, ...]) -> tuple[Tensor, list[Tensor] | None]:
+def stacked(of: LayerMatrices, layers: tuple[int, ...]) -> tuple[Tensor, list[Tensor] | None]:
     """What a fold is given: it knows nothing of importance."""
     weights = torch.stack([of.weights["m"][layer] for layer in layers]).double()
     found = [metric(of, layer) for layer in layers]
     return weights, [each for each in found if each is not None] or None
 
 
-def table(of: Stack, layers: tuple[int, ...], precision: Precision = "fp32") -> Table:
+def table(of: LayerMatrices, layers: tuple[int, ...], precision: Precision = "fp32") -> Table:
     return tables(of, [layers], precision)[layers]["m"]
 
 
@@ -153,7 +153,7 @@ def test_an_option_costs_what_its_map_holds() -> None:
 )
 def test_what_cannot_be_planned(weights: dict[str, list[Tensor]], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Stack(weights, None, {"m": [1.0, 1.0]}).check()
+        LayerMatrices(weights, None, {"m": [1.0, 1.0]}).check()
 
 
 @pytest.mark.parametrize("moments", ["none", "different"])

@@ -105,7 +105,7 @@ def recordings(
         InputError: a manifest or a recording cannot be read.
     """
     windows = windows_of([manifests] if isinstance(manifests, str | Path) else manifests)
-    return heard(windows if limit is None else spread(windows, limit), extractor, tokenizer)
+    return heard(windows if limit is None else evenly_chosen(windows, limit), extractor, tokenizer)
 
 
 def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
@@ -146,7 +146,7 @@ def heard(
         yield given
 
 
-def spread(found: Sequence[T], number: int) -> list[T]:
+def evenly_chosen(found: Sequence[T], number: int) -> list[T]:
     """So many at most, at equal distances in their order."""
     if len(found) <= number:
         return list(found)

@@ -153,7 +153,7 @@ def batches_of(
             called with what is in the files.
     """
     reader = _reader(folder, model, paths)
-    return reader.batches(inputs.spread(reader.read(paths), reader.enough(least)), size=16)
+    return reader.batches(inputs.evenly_chosen(reader.read(paths), reader.enough(least)), size=16)
 
 
 class LearningBatches(NamedTuple):
@@ -194,7 +194,7 @@ def learning_batches(
         apart = reader.read(valid)
     else:
         number = min(round(valid_share * len(found)), reader.enough(0))
-        places = set(inputs.spread(range(len(found)), number))
+        places = set(inputs.evenly_chosen(range(len(found)), number))
         apart = [each for place, each in enumerate(found) if place in places]
         found = [each for place, each in enumerate(found) if place not in places]
     learnt, kept = (reader.batches(each, size=LINES, labels=labels) for each in (found, apart))

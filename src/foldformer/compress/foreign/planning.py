@@ -14,11 +14,11 @@ from foldformer.compress.foreign.seen import Batches, Seen, Stacks
 from foldformer.compress.foreign.stacks import find_stack, matrix
 from foldformer.compress.plan import Plan
 from foldformer.compress.planning.file import MadeFile, MadeSpec, fingerprint
+from foldformer.compress.planning.layer_matrices import Layers
 from foldformer.compress.planning.loss import erring
 from foldformer.compress.planning.made import ALONE, Made, best_of
 from foldformer.compress.planning.options import KINDS, What
 from foldformer.compress.planning.planner import Chosen, Orders, Planner, candidates
-from foldformer.compress.planning.stack import Layers
 from foldformer.compress.planning.tables import Tables, tables
 from foldformer.errors import SpecError
 
@@ -54,7 +54,7 @@ def make(
 
     Raises:
         SpecError: the budget is too small for any plan, or the order is not for several lists.
-        InputError: see Stack.check.
+        InputError: see LayerMatrices.check.
     """
     if len(seen.stacks) > 1 and orders != "adjacent":
         raise SpecError(

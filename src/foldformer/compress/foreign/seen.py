@@ -12,13 +12,13 @@ from foldformer.compress.foreign.calibration import calibrate
 from foldformer.compress.foreign.files import numbers_of
 from foldformer.compress.foreign.fold import check_weights
 from foldformer.compress.foreign.importance import importance
-from foldformer.compress.foreign.inputs import spread
+from foldformer.compress.foreign.inputs import evenly_chosen
 from foldformer.compress.foreign.plan import ForeignPlan
 from foldformer.compress.foreign.stacks import find_stack, matrix
 from foldformer.compress.plan import Plan
-from foldformer.compress.planning.stack import Stack
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 
-Stacks = Mapping[str, Stack]
+Stacks = Mapping[str, LayerMatrices]
 """{list of layers: its matrices}, in the order in which a plan counts their layers."""
 
 TRIED = 2
@@ -78,7 +78,7 @@ def look(
     counts: dict[str, float] = {}
     apart: Batches = ()
     if batches is not None:
-        places = spread(range(APART - 1, len(batches), APART), MOST_APART)
+        places = evenly_chosen(range(APART - 1, len(batches), APART), MOST_APART)
         apart = [batches[place] for place in places]
         heard = [batch for place, batch in enumerate(batches) if place not in places]
         moments = calibrate(closer, lists, heard)
@@ -105,7 +105,7 @@ def stack_of(
     name: str,
     moments: Mapping[str, Tensor] | None,
     weights: Mapping[str, float],
-) -> Stack:
+) -> LayerMatrices:
     """One list of layers as the planner sees it.
 
     Args:
@@ -118,7 +118,7 @@ def stack_of(
     layers = range(len(found.layers))
     paths = {part: [f"{name}.{layer}.{part}" for layer in layers] for part in found.shapes}
     every = 1 / (len(layers) * len(paths))
-    return Stack(
+    return LayerMatrices(
         weights={
             part: [matrix(found.linear(layer, part)).detach() for layer in layers] for part in paths
         },

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foldformer.compress.calibration import spread
+from foldformer.compress.calibration import evenly_cut
 from foldformer.compress.layers import Moments, Places, linears, name_of
 from foldformer.compress.planning.loss import erring, smallest_part
 from foldformer.data.augmentation import features_of
@@ -79,7 +79,7 @@ def heard(manifests: str | Sequence[str], seconds: float = SECONDS) -> list[Tens
     """
     every = (
         torch.from_numpy(features_of(cut, None, np.random.default_rng(0)))
-        for cut in spread(manifests, seconds)
+        for cut in evenly_cut(manifests, seconds)
     )
     return [features for features in every if len(features) >= FACTOR]
 

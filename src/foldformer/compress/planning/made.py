@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 from foldformer.compress.planning.options import What
 from foldformer.compress.planning.planner import Chosen, Orders, Planner, candidates
-from foldformer.compress.planning.stack import Stack
 from foldformer.compress.planning.tables import Tables, tables
 from foldformer.errors import SpecError
 from foldformer.measure.stored import Precision
@@ -58,7 +58,7 @@ class Made:
 
 
 def make(
-    stack: Stack,
+    stack: LayerMatrices,
     other: int,
     budget: int,
     precision: Precision,
@@ -79,7 +79,7 @@ def make(
 
     Raises:
         SpecError: the budget is too small for any plan; the message says how many bytes are not.
-        InputError: see Stack.check.
+        InputError: see LayerMatrices.check.
     """
     stack.check()
     of_groups = tables(stack, candidates(stack.num_layers, orders, most_uses), precision, progress)

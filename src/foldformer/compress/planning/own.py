@@ -8,7 +8,7 @@ from torch import Tensor
 
 from foldformer.compress.filling import Trained
 from foldformer.compress.layers import Moments, Places, linears, name_of
-from foldformer.compress.planning.stack import Stack
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 from foldformer.compress.stored import OnDemand, Stored
 from foldformer.compress.symmetries import align_layers
 from foldformer.model import Model
@@ -21,7 +21,7 @@ def stack_of(
     *,
     align: bool = True,
     after: Callable[[], object] = lambda: None,
-) -> Stack:
+) -> LayerMatrices:
     """The matrices of a model's layers, in order of depth.
 
     Aligned, each layer follows the one before it: that takes one pass for all groups that may be
@@ -58,7 +58,7 @@ def stack_of(
                 last[path] = replace(each, moments=_several(kept, "moment", [key]))
         after()
     every = 1 / max(1, sum(map(len, keys.values())))
-    return Stack(
+    return LayerMatrices(
         weights={name: _several(kept, "weight", own_keys) for name, own_keys in keys.items()},
         moments=None
         if moments is None

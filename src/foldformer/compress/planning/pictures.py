@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 from foldformer.compress.planning.spectra import alone, left_over
-from foldformer.compress.planning.stack import Stack
 from foldformer.compress.planning.uses import Sums, Uses
 
 Curve = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Pictures:
     left: Mapping[str, Mapping[str, Curve]]
 
 
-def pictures(stack: Stack, before: Stack | None = None) -> Pictures:
+def pictures(stack: LayerMatrices, before: LayerMatrices | None = None) -> Pictures:
     """All of them.
 
     Args:
@@ -45,7 +45,7 @@ def pictures(stack: Stack, before: Stack | None = None) -> Pictures:
     )
 
 
-def _cosines(stack: Stack) -> Curve:
+def _cosines(stack: LayerMatrices) -> Curve:
     """Of all pairs of layers, mean over the names of their matrices."""
     found = np.zeros((stack.num_layers, stack.num_layers))
     for matrices in stack.weights.values():
@@ -55,7 +55,7 @@ def _cosines(stack: Stack) -> Curve:
     return found / len(stack.weights)
 
 
-def _left(stack: Stack, name: str) -> dict[str, Curve]:
+def _left(stack: LayerMatrices, name: str) -> dict[str, Curve]:
     uses = Uses(stack, name)
     wholes = [max(float(each.sum()), 1e-30) for each in uses.energies]
     ranks = min(stack.weights[name][0].shape) + 1

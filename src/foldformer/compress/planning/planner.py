@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from foldformer.compress.plan import Plan
+from foldformer.compress.planning.layer_matrices import Layers
 from foldformer.compress.planning.options import Choice, Table, What
 from foldformer.compress.planning.programme import Frontier
-from foldformer.compress.planning.stack import Layers
 from foldformer.compress.planning.tables import Tables
 
 Orders = Literal["adjacent", "cycle", "any"]

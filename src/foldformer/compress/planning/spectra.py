@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foldformer.compress.least_squares import energies
 from foldformer.compress.planning.uses import Sums, Use
-from foldformer.compress.symmetric import lower_congruence, lower_product, lower_times
+from foldformer.compress.symmetric import eigh, lower_congruence, lower_product, lower_times
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _held_by_right(uses: Sequence[Use], sums: Sums) -> Tensor:
     beside = torch.cat([use.weight for use in parts], dim=1)
     moment = sums.moment
     image = len(parts) * beside if moment is None else moment @ beside
-    values, right = torch.linalg.eigh(lower_product(beside, image))
+    values, right = eigh(lower_product(beside, image))
     of_uses: Tensor = right.view(len(parts), -1, len(values)).square().sum(dim=1) * values.clamp(
         min=0
     )
@@ -101,10 +101,10 @@ def _held_by_left(uses: Sequence[Use], sums: Sums) -> Tensor:
     factor = sums.factor
     left: Tensor
     if factor is None:
-        left = torch.linalg.eigh(plain).eigenvectors
+        left = eigh(plain)[1]
         left = left * len(uses) ** 0.5
     else:
-        left = lower_times(factor, torch.linalg.eigh(lower_congruence(factor, plain)).eigenvectors)
+        left = lower_times(factor, eigh(lower_congruence(factor, plain))[1])
     return (weighed @ left).mul_(left).sum(dim=0).clamp(min=0)
 
 

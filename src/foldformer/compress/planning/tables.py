@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from foldformer.compress.planning.layer_matrices import LayerMatrices, Layers
 from foldformer.compress.planning.options import Shape, Table, What
 from foldformer.compress.planning.spectra import Spectrum, alone, in_one_basis, left_over
-from foldformer.compress.planning.stack import Layers, Stack
 from foldformer.compress.planning.uses import Sums, Use, Uses
 from foldformer.measure.stored import Precision
 
@@ -14,7 +14,7 @@ Tables = dict[Layers, dict[str, Table]]
 
 
 def tables(
-    stack: Stack,
+    stack: LayerMatrices,
     groups: Sequence[Layers],
     precision: Precision,
     progress: Callable[[int, int], None] = lambda done, all: None,
@@ -45,7 +45,7 @@ class _Name:
     In float32: that is exact enough for a choice, and the fold itself is in float64.
     """
 
-    def __init__(self, stack: Stack, name: str, precision: Precision) -> None:
+    def __init__(self, stack: LayerMatrices, name: str, precision: Precision) -> None:
         inputs, outputs = stack.weights[name][0].shape
         self._shape = Shape(inputs, outputs, precision)
         self._uses = Uses(stack, name)

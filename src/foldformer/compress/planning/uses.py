@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from foldformer.compress.least_squares import energies, regular, ridge_of, times
-from foldformer.compress.planning.stack import Stack
+from foldformer.compress.planning.layer_matrices import LayerMatrices
 from foldformer.compress.stored import OnDemand, Stored
 
 
@@ -115,7 +115,7 @@ class Sums:
 class Uses:
     """All matrices of one name as uses, whatever the group; each is read when it is asked for."""
 
-    def __init__(self, stack: Stack, name: str) -> None:
+    def __init__(self, stack: LayerMatrices, name: str) -> None:
         """Of a stack; the images are kept in a temporary file."""
         self._weights = stack.weights[name]
         self._moments = None if stack.moments is None else stack.moments[name]

@@ -12,7 +12,7 @@ Layers = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Stack:
+class LayerMatrices:
     """L layers that hold matrices of the same names and shapes.
 
     Attributes:
