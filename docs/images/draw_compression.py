@@ -95,16 +95,18 @@ def legend(signs: list[tuple[str, str]], y: float) -> str:
 
 def write(name: str, title: str, height: float, parts: list[str]) -> None:
     """Write a file, after reading it as XML."""
-    whole = "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
-        f'width="{WIDTH}" height="{height:g}" role="img" '
-        'font-family="Helvetica, Arial, DejaVu Sans, sans-serif">',
-        f"<title>{title}</title>",
-        f"<style>{STYLE}</style>",
-        f'<rect width="{WIDTH}" height="{height:g}" fill="{PAPER}"/>',
-        *parts,
-        "</svg>\n",
-    ])  # fmt: skip
+    whole = "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
+            f'width="{WIDTH}" height="{height:g}" role="img" '
+            'font-family="Helvetica, Arial, DejaVu Sans, sans-serif">',
+            f"<title>{title}</title>",
+            f"<style>{STYLE}</style>",
+            f'<rect width="{WIDTH}" height="{height:g}" fill="{PAPER}"/>',
+            *parts,
+            "</svg>\n",
+        ]
+    )
     ElementTree.fromstring(whole)
     (FOLDER / f"compression-{name}.svg").write_text(whole, encoding="utf-8")
 

@@ -306,8 +306,11 @@ def test_finished_runs_of_the_experiment_beside_are_taken(
     assert main(["experiment", str(recipe / "ablations.yaml"), "--list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed if "taken" in line] == [
-        "recognition/dense/1", "translation/dense/1", "recognition/dense/2", "translation/dense/2",
-    ]  # fmt: skip
+        "recognition/dense/1",
+        "translation/dense/1",
+        "recognition/dense/2",
+        "translation/dense/2",
+    ]
     before = len(asked())
     second, said = runner(name="ablations.yaml")
     assert second.run()
@@ -363,8 +366,9 @@ def test_a_model_that_a_taken_run_has_not_left_here_is_trained_for_what_needs_it
     assert second.run()
     assert models(asked()[before:], "train") == ["recognition/k3/1", "recognition/k3/2"]
     assert set(models(asked()[before:], "evaluate")) == {
-        "recognition/k3-int8/1", "recognition/k3-int8/2",
-    }  # fmt: skip
+        "recognition/k3-int8/1",
+        "recognition/k3-int8/2",
+    }
     assert any(line.startswith("trained recognition/k3/1 again") for line in said)
     assert read_results(second.plan.results).results.keys() == second.runs.keys()
 

@@ -57,35 +57,38 @@ def _summary(spec: ExportSpec, config: Any, has_model_card: bool) -> str:
 
 def _use(config: Any) -> str:
     """How to hear a recording, as code."""
-    return "\n".join([
-        "## Use",
-        "",
-        f"`{HEARING}` needs NumPy and ONNX Runtime, and nothing else:",
-        "",
-        f"    python {HEARING} RECORDING.wav",
-        "",
-        "```python",
-        "from hear import Whisper, read_wav",
-        "",
-        'samples = read_wav("RECORDING.wav")  # or float32 in [-1, 1], 16 kHz, mono',
-        'print(Whisper(".", threads=1).hear(samples))',
-        "```",
-        "",
-        "The encoder is called once for a recording, and gives keys and values for each layer of "
-        "the decoder. The decoder is called for each token; what it knows of those before is in "
-        f"two arrays of {config.max_target_positions} places, which it takes and gives back.",
-        "",
-        "In sherpa-onnx, which makes features of its own:",
-        "",
-        "```python",
-        "import sherpa_onnx",
-        "",
-        "recognizer = sherpa_onnx.OfflineRecognizer.from_whisper(",
-        '    encoder="encoder.onnx",',
-        '    decoder="decoder.onnx",',
-        f'    tokens="{TOKENS}",',
-        f'    provider="cpu:{PROVIDER}",  # "cpu" alone before sherpa-onnx 1.12.39',
-        ")",
-        "```",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "## Use",
+            "",
+            f"`{HEARING}` needs NumPy and ONNX Runtime, and nothing else:",
+            "",
+            f"    python {HEARING} RECORDING.wav",
+            "",
+            "```python",
+            "from hear import Whisper, read_wav",
+            "",
+            'samples = read_wav("RECORDING.wav")  # or float32 in [-1, 1], 16 kHz, mono',
+            'print(Whisper(".", threads=1).hear(samples))',
+            "```",
+            "",
+            "The encoder is called once for a recording, and gives keys and values for each layer "
+            "of the decoder. The decoder is called for each token; what it knows of those before "
+            "is in "
+            f"two arrays of {config.max_target_positions} places, which it takes and gives back.",
+            "",
+            "In sherpa-onnx, which makes features of its own:",
+            "",
+            "```python",
+            "import sherpa_onnx",
+            "",
+            "recognizer = sherpa_onnx.OfflineRecognizer.from_whisper(",
+            '    encoder="encoder.onnx",',
+            '    decoder="decoder.onnx",',
+            f'    tokens="{TOKENS}",',
+            f'    provider="cpu:{PROVIDER}",  # "cpu" alone before sherpa-onnx 1.12.39',
+            ")",
+            "```",
+            "",
+        ]
+    )
