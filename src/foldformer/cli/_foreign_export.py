@@ -60,11 +60,9 @@ def _check(args: argparse.Namespace) -> None:
 
 def _load(folder: Path) -> tuple[Any, Any]:
     """The model, which is a Whisper, and its tokenizer."""
-    from transformers import AutoTokenizer
-
     from foldformer.compress import foreign
     from foldformer.compress.foreign.files import PLAN, kind_and_config
-    from foldformer.compress.foreign.originals import load_original
+    from foldformer.compress.foreign.originals import load_original, load_tokenizer
 
     kind = kind_and_config(folder)[0].__name__
     if kind != _WHISPER:
@@ -73,11 +71,4 @@ def _load(folder: Path) -> tuple[Any, Any]:
             f"({_WHISPER})"
         )
     model = foreign.load(folder) if (folder / PLAN).is_file() else load_original(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception:  # of any kind, by what is missing
-        raise InputError(
-            f"{folder}: has no tokenizer, which says what the model's numbers mean; copy it from "
-            "the original"
-        ) from None
-    return model, tokenizer
+    return model, load_tokenizer(folder, "to say what its numbers mean with")

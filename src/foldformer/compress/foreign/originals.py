@@ -201,17 +201,30 @@ def learning_batches(
     return LearningBatches(learnt, kept)
 
 
-def _reader(folder: Path, model: nn.Module, paths: Sequence[str]) -> "_Reader":
-    """What reads files for a model."""
+def load_tokenizer(folder: Path, use: str) -> Any:
+    """The tokenizer of `transformers` beside a model.
+
+    Args:
+        folder: of the model.
+        use: what it is wanted for, for the message: "to read texts.txt with".
+
+    Raises:
+        InputError: there is none.
+    """
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception:  # of any kind, by what is missing
         raise InputError(
-            f"{folder}: has no tokenizer to read {paths[0]} with; save it beside the model with "
+            f"{folder}: has no tokenizer {use}; save it beside the model with "
             "tokenizer.save_pretrained(folder)"
         ) from None
+
+
+def _reader(folder: Path, model: nn.Module, paths: Sequence[str]) -> "_Reader":
+    """What reads files for a model."""
+    tokenizer = load_tokenizer(folder, f"to read {paths[0]} with")
     if getattr(getattr(model, "config", None), "model_type", "") == "whisper":
         return _Windows(folder, tokenizer)
     return _Lines(folder, model, tokenizer)
