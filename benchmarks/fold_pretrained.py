@@ -14,8 +14,8 @@ given, without any training. Prints for each method the part of the energy of th
 that is lost, on the test data, mean over maps; then what becomes of the whole: the cosine between
 embeddings of the original and of the folded model, and the rank correlation of the similarities
 between sentences; or the word error rate. `--recover STEPS` then folds by the best plan for as many
-bytes and distils on all of the calibration data, or on that of `--learn`; its minutes are those of
-the processor, beside the loss.
+bytes and distils on all of the calibration data, or on that of `--learn`, with a learning rate of
+`--rate` at its peak; its minutes are those of the processor, beside the loss.
 """
 
 import argparse
@@ -167,7 +167,7 @@ def recover(
     learnt: list[Any],
     judge: Callable[[Any], Sequence[float]],
     keep: float,
-    steps: int,
+    spec: DistilSpec,
 ) -> None:
     """Fold by the best plan, and let the result learn from the original; judged four times."""
     lists = list(find_stacks(model))
@@ -185,7 +185,7 @@ def recover(
 
     def progress(step: int, loss: float) -> None:
         losses.append(loss)
-        if step * 4 // steps > (step - 1) * 4 // steps:
+        if step * 4 // spec.steps > (step - 1) * 4 // spec.steps:
             minutes, recent = (time.process_time() - spent[0]) / 60, losses[-20:]
             print(
                 f"{f'and {step} steps of distillation':34} {minutes:6.1f} min "
@@ -196,8 +196,11 @@ def recover(
             spent[0] = time.process_time() - 60 * minutes  # judging does not count
 
     with tempfile.TemporaryDirectory() as folder:
-        spec = DistilSpec(steps=steps, save_every=steps)
         distil(student, model, lists, learnt, spec, folder, progress=progress)
+
+
+def learning(args: argparse.Namespace) -> DistilSpec:
+    return DistilSpec(steps=args.recover, learning_rate=args.rate, save_every=args.recover)
 
 
 def shown(figures: Iterable[float]) -> list[str]:
@@ -240,9 +243,10 @@ def sentences(args: argparse.Namespace) -> None:
     if not args.only_recover:
         compare(model, *batches, judge, args.keep, args.groups)
     if args.recover:
-        texts = sorted(texts_of(args.learn or args.calibration), key=len)
+        texts = [text for path in args.learn or [args.calibration] for text in texts_of(path)]
+        texts.sort(key=len)
         every = list(inputs.encoded(texts, tokenizer, batch=originals.LINES))
-        recover(model, batches[0], every, judge, args.keep, args.recover)
+        recover(model, batches[0], every, judge, args.keep, learning(args))
 
 
 def whisper(args: argparse.Namespace) -> None:
@@ -266,7 +270,7 @@ def whisper(args: argparse.Namespace) -> None:
         compare(model, *batches, judge, args.keep, args.groups)
     if args.recover:
         every = list(inputs.recordings(args.learn or args.calibration, extractor, tokenizer))
-        recover(model, batches[0], every, judge, args.keep, args.recover)
+        recover(model, batches[0], every, judge, args.keep, learning(args))
 
 
 def main() -> None:
@@ -281,7 +285,10 @@ def main() -> None:
         kind.add_argument("--groups", type=int, nargs="+", default=groups, help="K, uses")
         kind.add_argument("--limit", type=int, default=limit, help="sentences, or utterances")
         kind.add_argument("--recover", type=int, default=0, help="steps of distillation")
-        kind.add_argument("--learn", help="what to distil on; the calibration data unless given")
+        kind.add_argument(
+            "--learn", nargs="+", help="files to distil on; the calibration data unless given"
+        )
+        kind.add_argument("--rate", type=float, default=DistilSpec.learning_rate)
         kind.add_argument("--only-recover", action="store_true", help="without the table")
         kind.set_defaults(run=run)
     args = parser.parse_args()

@@ -1,7 +1,7 @@
 """What weight sharing saves where a model runs: the paper's encoder, shared against dense.
 
     python benchmarks/on_device.py [--exports FOLDER] [--precision fp32 ...] [--chunk 320ms ...]
-        [--states fp32]
+        [--states fp32] [--record FILE]
 
 For each precision and chunk, `paper-dense` and `paper-k3-r16` are exported with random weights,
 unless FOLDER holds them from an earlier time, and `foldformer measure DENSE --against SHARED` runs
@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from _record import add_record, record, setting
+
 DENSE, SHARED = "paper-dense", "paper-k3-r16"
 MB = 1e6
 
@@ -27,9 +29,9 @@ FILE_SHARE = {"fp32": 0.39, "int8": 0.105, "int4": 0.065}
 """{precision: largest share of the dense encoder's file in fp32}."""
 LATENCY = {"fp32": 1.0, "int8": 1.05}
 """{precision: largest ratio of the median time of a chunk, shared to dense}."""
-PROCESS = {"int8": 60 * MB}
+PROCESS_MB = {"int8": 60.0}
 """{precision: largest RSS of the whole process}."""
-LATER = 1 * MB
+LATER_MB = 1.0
 """What RSS may grow by after the first minute; told by runs that are longer."""
 
 COMMAND = [sys.executable, "-m", "foldformer.cli.main"]
@@ -52,17 +54,43 @@ def measured(dense: Path, shared: Path, memory: str, words: list[str]) -> Any:
     return json.loads(ran.stdout)
 
 
-def lines(small: Any, quick: Any, precision: str, reference: int) -> Iterator[str]:
-    """The table of one comparison.
+def figures(small: Any, quick: Any, reference: int) -> dict[str, dict[str, float]]:
+    """Of both presets, and ratios of the shared to the dense; memory in MB.
 
     Args:
         small: found by `measured`, buffers given back after each chunk.
         quick: found by `measured`, buffers kept.
-        precision: of both.
         reference: bytes of the dense encoder's file in fp32.
     """
-    exports = small["exports"]
-    encoder = next(iter(exports[1]["files"]))
+    found = {}
+    for preset, each, kept in zip((DENSE, SHARED), small["exports"], quick["exports"], strict=True):
+        encoder = next(iter(each["files"]))
+        alone, whole = (each["figures"][runtime] for runtime in ("onnxruntime", "sherpa-onnx"))
+        found[preset] = {
+            "files_mb": each["file_bytes"] / MB,
+            "encoder_mb": each["files"][encoder] / MB,
+            "encoder_share": each["files"][encoder] / reference,
+            "encoder_growth_mb": alone["growth"]["median"] / MB,
+            "encoder_growth_of_weights": alone["growth"]["median"] / each["weights"][encoder],
+            "process_mb": whole["steady_rss"]["median"] / MB,
+            "process_private_mb": whole["steady_private"]["median"] / MB,
+            "process_quick_mb": (kept["figures"]["sherpa-onnx"]["steady_rss"]["median"] / MB),
+        }
+        if each["most_growth"] is not None:
+            found[preset]["most_encoder_growth_mb"] = each["most_growth"] / MB
+        if "later_growth" in whole:
+            found[preset]["process_later_mb"] = whole["later_growth"]["median"] / MB
+    dense, shared = found[DENSE], found[SHARED]
+    found["ratio"] = {name: shared[name] / dense[name] for name in dense if name.endswith("_mb")}
+    for runtime, name in (("onnxruntime", "encoder"), ("sherpa-onnx", "process")):
+        for end, value in quick["ratios"][runtime]["p50_ms"].items():
+            found["ratio"][f"{name}_p50_ms_{end}"] = value
+    return found
+
+
+def lines(found: dict[str, dict[str, float]], precision: str) -> Iterator[str]:
+    """The table of one comparison, found by `figures`."""
+    shared, ratio = found[SHARED], found["ratio"]
 
     def row(title: str, number: float, aim: float | None, form: str = ".3f") -> str:
         said = "" if aim is None else f"{'met' if number <= aim else 'MISSED':>10}"
@@ -70,33 +98,27 @@ def lines(small: Any, quick: Any, precision: str, reference: int) -> Iterator[st
         return f"{title:42}{number:12{form}}{goal:>12}{said}"
 
     yield f"{'':42}{'measured':>12}{'at most':>12}"
-    share = exports[1]["files"][encoder] / reference
+    share = shared["encoder_share"]
     yield row("encoder's file, of the dense fp32 one", share, FILE_SHARE.get(precision))
-    for name, each in zip((DENSE, SHARED), exports, strict=True):
-        growth = each["figures"]["onnxruntime"]["growth"]["median"]
-        own = each["weights"][encoder]
-        most = each["most_growth"]
-        aim = None if most is None or each is exports[0] else most / MB
-        yield row(f"RSS of the encoder, MB more: {name}", growth / MB, aim, ".1f")
-        yield row("  of its weight bytes", growth / own, None)
-    for name, each in zip((DENSE, SHARED), exports, strict=True):
-        whole = each["figures"]["sherpa-onnx"]
-        rss = whole["steady_rss"]["median"] / MB
-        most = PROCESS.get(precision)
-        aim = None if most is None or each is exports[0] else most / MB
-        yield row(f"RSS of the whole process, MB: {name}", rss, aim, ".1f")
-        rss = quick["exports"][exports.index(each)]["figures"]["sherpa-onnx"]["steady_rss"]
-        yield row("  with its buffers kept (quick)", rss["median"] / MB, None, ".1f")
-        if "later_growth" in whole:
-            later = whole["later_growth"]["median"] / MB
-            yield row("  grown after the first minute, MB", later, LATER / MB, ".2f")
-    for runtime, what in (("onnxruntime", "encoder alone"), ("sherpa-onnx", "whole process")):
-        ratio = quick["ratios"][runtime]["p50_ms"]
-        aim = LATENCY.get(precision) if runtime == "onnxruntime" else None
-        yield row(f"time of a chunk, shared / dense, {what}", ratio["median"], aim)
-        yield f"  quartiles over the runs: {ratio['low']:.3f}, {ratio['high']:.3f}"
-    for warning in quick["warnings"]:
-        yield f"warning: {warning}"
+    for name in (DENSE, SHARED):
+        each = found[name]
+        aim = None if name == DENSE else each.get("most_encoder_growth_mb")
+        yield row(f"RSS of the encoder, MB more: {name}", each["encoder_growth_mb"], aim, ".1f")
+        yield row("  of its weight bytes", each["encoder_growth_of_weights"], None)
+    for name in (DENSE, SHARED):
+        each = found[name]
+        aim = None if name == DENSE else PROCESS_MB.get(precision)
+        yield row(f"RSS of the whole process, MB: {name}", each["process_mb"], aim, ".1f")
+        yield row("  with its buffers kept (quick)", each["process_quick_mb"], None, ".1f")
+        if "process_later_mb" in each:
+            later = each["process_later_mb"]
+            yield row("  grown after the first minute, MB", later, LATER_MB, ".2f")
+    for name, what in (("encoder", "encoder alone"), ("process", "whole process")):
+        aim = LATENCY.get(precision) if name == "encoder" else None
+        half = ratio[f"{name}_p50_ms_median"]
+        yield row(f"time of a chunk, shared / dense, {what}", half, aim)
+        low, high = ratio[f"{name}_p50_ms_low"], ratio[f"{name}_p50_ms_high"]
+        yield f"  quartiles over the runs: {low:.3f}, {high:.3f}"
 
 
 def main() -> None:
@@ -108,6 +130,7 @@ def main() -> None:
     parser.add_argument("--runs", default="5")
     parser.add_argument("--seconds", default="20")
     parser.add_argument("--threads", default="1")
+    add_record(parser)
     args = parser.parse_args()
     words = ["--runs", args.runs, "--seconds", args.seconds, "--threads", args.threads]
     with tempfile.TemporaryDirectory() as made:
@@ -119,10 +142,17 @@ def main() -> None:
                     export(folder, preset, precision, chunk, args.states)
                     for preset in (DENSE, SHARED)
                 )
-                found = [measured(dense, shared, memory, words) for memory in ("small", "quick")]
+                small, quick = (
+                    measured(dense, shared, memory, words) for memory in ("small", "quick")
+                )
+                found = figures(small, quick, reference.stat().st_size)
                 print(f"\n{SHARED} against {DENSE}, {precision}, chunks of {chunk}")
-                for line in lines(*found, precision, reference.stat().st_size):
+                for line in lines(found, precision):
                     print(line, flush=True)
+                for warning in quick["warnings"]:
+                    print(f"warning: {warning}")
+                name = setting(precision, chunk, args.states)
+                record(args.record, "on_device", name, found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What a chunk costs in ONNX Runtime: the shared encoder against the dense one, and their files.
 
     OMP_NUM_THREADS=1 python benchmarks/streaming_latency.py paper-dense paper-k3-r16 \\
-        [--precision int8] [--states fp32] [--chunk 320ms] [--runs 50] [--keep FOLDER]
+        [--precision int8] [--states fp32] [--chunk 320ms] [--runs 50] [--keep FOLDER] \\
+        [--record FILE]
 
 Exports each preset's streaming encoder with random weights and runs them in turn on one thread.
 Prints bytes of the file, the median and the 20th percentile of a chunk's processor time in ms
@@ -18,6 +19,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from _record import add_record, record, setting
 from foldformer.data.durations import encoder_frames
 from foldformer.deploy.export.encoders import StreamingEncoder
 from foldformer.deploy.export.integers import to_integers
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--states", choices=["fp32", "int8"], default="fp32")
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--keep", type=Path)
+    add_record(parser)
     args = parser.parse_args()
     with TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
@@ -96,14 +99,25 @@ def main() -> None:
                 exported(preset, chunk, args.precision, args.states, folder)
                 for preset in args.presets
             ]
-            found = [np.percentile(own, [50, 20]) for own in times(paths, args.runs)]
-            for preset, path, (half, fifth) in zip(args.presets, paths, found, strict=True):
-                ratios = half / found[0][0], fifth / found[0][1]
+            taken = [np.percentile(own, [50, 20]) for own in times(paths, args.runs)]
+            found = {
+                preset: {
+                    "mb": path.stat().st_size / 1e6,
+                    "p50_ms": half,
+                    "p20_ms": fifth,
+                    "p50_ratio": half / taken[0][0],
+                    "p20_ratio": fifth / taken[0][1],
+                }
+                for preset, path, (half, fifth) in zip(args.presets, paths, taken, strict=True)
+            }
+            for preset, each in found.items():
                 print(
-                    f"{chunk:>6} {preset:>14} {path.stat().st_size / 1e6:8.2f} {half:7.2f} "
-                    f"{fifth:7.2f} {ratios[0]:6.3f} {ratios[1]:6.3f}",
+                    f"{chunk:>6} {preset:>14} {each['mb']:8.2f} {each['p50_ms']:7.2f} "
+                    f"{each['p20_ms']:7.2f} {each['p50_ratio']:6.3f} {each['p20_ratio']:6.3f}",
                     flush=True,
                 )
+            name = setting(args.precision, chunk, args.states)
+            record(args.record, "streaming_latency", name, found)
 
 
 if __name__ == "__main__":
