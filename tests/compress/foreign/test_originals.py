@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foldformer.compress.foreign.originals import load_original
+from foldformer.compress.foreign.originals import load_original, load_tokenizer
 from foldformer.errors import InputError
 
 Make = Callable[[str], Any]
@@ -70,3 +70,11 @@ def test_numbers_that_are_not_finite_are_named(tiny: Make, tmp_path: Path) -> No
     save_file(weights | {name: torch.full_like(tensor, torch.nan)}, files[-1], {"format": "pt"})
     with pytest.raises(InputError, match=f"{name} holds NaN"):
         load_original(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bert", "whisper", "llama", "gpt2"])
+def test_a_tokenizer_that_is_not_there_is_missed(name: str, tiny: Make, tmp_path: Path) -> None:
+    """For some classes `transformers` makes one that knows no word."""
+    tiny(name).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="has no tokenizer to read lines with"):
+        load_tokenizer(tmp_path, "to read lines with")

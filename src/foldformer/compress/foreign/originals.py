@@ -213,13 +213,18 @@ def load_tokenizer(folder: Path, use: str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    missing = InputError(
+        f"{folder}: has no tokenizer {use}; save it beside the model with "
+        "tokenizer.save_pretrained(folder)"
+    )
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception:  # of any kind, by what is missing
-        raise InputError(
-            f"{folder}: has no tokenizer {use}; save it beside the model with "
-            "tokenizer.save_pretrained(folder)"
-        ) from None
+        raise missing from None
+    # Without its files, some classes are made all the same, and know their own signs alone.
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        raise missing
+    return tokenizer
 
 
 def _reader(folder: Path, model: nn.Module, paths: Sequence[str]) -> "_Reader":
