@@ -36,6 +36,7 @@ from transformers import (
 )
 
 from foldformer.compress.foreign import load
+from foldformer.compress.foreign.originals import batches_of, learning_batches, load_original
 from foldformer.train.curve import read_curve
 
 Call = Callable[..., tuple[int, str, str]]
@@ -153,6 +154,22 @@ def test_what_is_learnt_is_kept_and_gone_on_with(
             "alone would replace; give its --data again, or choose another --output\n"
         )
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == first
+
+
+@pytest.mark.parametrize("least", [1, 10_000])
+def test_what_is_kept_apart_is_not_calibrated_with(bert: Path, text: Path, least: int) -> None:
+    model = load_original(bert)
+    share = {"valid_share": 0.25}
+
+    def lines(batches: list[dict[str, Tensor]]) -> list[tuple[int, ...]]:
+        return sorted(tuple(row.tolist()) for batch in batches for row in batch["input_ids"])
+
+    learning = learning_batches(bert, model, [str(text)], **share)
+    heard = lines(batches_of(bert, model, [str(text)], least=least, **share))
+    assert heard == lines(learning.learnt)
+    every = lines(batches_of(bert, model, [str(text)], least=least))
+    assert sorted(heard + lines(learning.valid)) == every
+    assert len(lines(learning.valid)) == 10
 
 
 def test_llama_and_a_list_by_name(text: Path, call: Call, tmp_path: Path) -> None:

@@ -91,9 +91,15 @@ def kept_lines(model: "nn.Module", lists: Sequence[str]) -> list[str]:
 
 
 def batches_for(
-    args: argparse.Namespace, model: "nn.Module", lists: Sequence[str], paths: Sequence[str]
+    args: argparse.Namespace,
+    model: "nn.Module",
+    lists: Sequence[str],
+    paths: Sequence[str],
+    *,
+    valid_share: float = 0.0,
 ) -> list[dict[str, "Tensor"]]:
-    """Enough of the files to calibrate these lists of layers with."""
+    """Enough of the files to calibrate these lists of layers with; see `batches_of`."""
     from foldformer.compress.foreign.originals import batches_of, widest
 
-    return batches_of(args.model, model, paths, least=widest(model, lists))
+    least = widest(model, lists)
+    return batches_of(args.model, model, paths, least=least, valid_share=valid_share)

@@ -35,8 +35,7 @@ def run_compress(args: argparse.Namespace) -> int:
     model = load_original(args.model)
     plan = _plan(args, model)
     origin = _origin(args, model, plan, train)
-    heard = args.calibration or train
-    batches = batches_for(args, model, list(plan.stacks), heard) if heard else None
+    batches = _calibration(args, model, plan, recovery)
     learning = _learning(args, model, recovery) if train else None
     before, kept = _bytes(model), kept_lines(model, list(plan.stacks))
     _fold(model, plan, batches, args)
@@ -106,6 +105,22 @@ def _recovery(args: argparse.Namespace) -> "RecoverySpec":
     if (asked or settings) and not recovery.data.train:
         raise SpecError("--valid, --steps, --config and keys: for learning; give --data as well")
     return recovery
+
+
+def _calibration(
+    args: argparse.Namespace,
+    model: "nn.Module",
+    plan: "ForeignPlan",
+    recovery: "RecoverySpec",
+) -> "list[dict[str, Tensor]] | None":
+    """What the fold is calibrated with: of the data to learn from, nothing that is kept apart."""
+    lists, data = list(plan.stacks), recovery.data
+    if args.calibration:
+        return batches_for(args, model, lists, args.calibration)
+    if not data.train:
+        return None
+    share = 0.0 if data.valid else data.valid_share
+    return batches_for(args, model, lists, data.train, valid_share=share)
 
 
 def _learning(

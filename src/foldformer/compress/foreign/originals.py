@@ -137,7 +137,12 @@ def lists_of(model: nn.Module, named: Sequence[str] = ()) -> list[str]:
 
 
 def batches_of(
-    folder: Path, model: nn.Module, paths: Sequence[str], *, least: int
+    folder: Path,
+    model: nn.Module,
+    paths: Sequence[str],
+    *,
+    least: int,
+    valid_share: float = 0.0,
 ) -> list[dict[str, Tensor]]:
     """What to calibrate a model with: text, or for Whisper windows of recordings.
 
@@ -147,13 +152,15 @@ def batches_of(
         paths: files with a sentence a line; for Whisper manifests of recordings.
         least: inputs of the widest map of the layers; so many, or `SENTENCES` or `WINDOWS`, are
             taken from all over the files.
+        valid_share: the share that `learning_batches` keeps apart; nothing of it is taken.
 
     Raises:
         InputError: a file cannot be read or is empty, the model has no tokenizer, or it cannot be
             called with what is in the files.
     """
     reader = _reader(folder, model, paths)
-    return reader.batches(inputs.evenly_chosen(reader.read(paths), reader.enough(least)), size=16)
+    found, _ = reader.read_apart(paths, valid_share)
+    return reader.batches(inputs.evenly_chosen(found, reader.enough(least)), size=16)
 
 
 class LearningBatches(NamedTuple):
@@ -189,14 +196,9 @@ def learning_batches(
     if labels:
         check_data_loss(model)
     reader = _reader(folder, model, paths)
-    found = reader.read(paths)
+    found, apart = reader.read_apart(paths, 0.0 if valid else valid_share)
     if valid:
         apart = reader.read(valid)
-    else:
-        number = min(round(valid_share * len(found)), reader.enough(0))
-        places = set(inputs.evenly_chosen(range(len(found)), number))
-        apart = [each for place, each in enumerate(found) if place in places]
-        found = [each for place, each in enumerate(found) if place not in places]
     learnt, kept = (reader.batches(each, size=LINES, labels=labels) for each in (found, apart))
     return LearningBatches(learnt, kept)
 
@@ -241,6 +243,14 @@ class _Reader(ABC):
     @abstractmethod
     def read(self, paths: Sequence[str]) -> list[Any]:
         """The pieces of the files: lines, or utterances of windows."""
+
+    def read_apart(self, paths: Sequence[str], share: float) -> tuple[list[Any], list[Any]]:
+        """The pieces of the files, and those kept apart: a share, from all over, but not many."""
+        found = self.read(paths)
+        number = min(round(share * len(found)), self.enough(0))
+        places = set(inputs.evenly_chosen(range(len(found)), number))
+        apart = [each for place, each in enumerate(found) if place in places]
+        return [each for place, each in enumerate(found) if place not in places], apart
 
     @abstractmethod
     def enough(self, least: int) -> int:
