@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 
 from foldformer.compress.foreign import recordings, sentences
@@ -70,24 +73,60 @@ def test_text_that_is_none(tmp_path: Path) -> None:
         sentences(tmp_path / "said.txt", Tokenizer())
 
 
-def test_windows_hold_what_fits_into_30_seconds(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What does not is left out: nobody could hear the whole of its text in a window."""
+def written(path: Path, durations: Sequence[float]) -> Path:
+    """A manifest of utterances, called by numbers, of which no recording is there."""
     cuts = []
-    for name, seconds in (("a", 20), ("b", 9), ("c", 2), ("d", 31)):
-        path = tmp_path / f"{name}.wav"
-        soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000 * seconds), 8000)
-        said = SupervisionSegment(name, name, 0, seconds, text=name)
-        whole = Recording.from_file(path, recording_id=name)
-        cuts.append(MonoCut(name, 0, seconds, 0, supervisions=[said], recording=whole))
-    CutSet.from_cuts(cuts).to_file(tmp_path / "cuts.jsonl.gz")
-    found = list(recordings(tmp_path / "cuts.jsonl.gz", Extractor(), Tokenizer()))
-    assert [int(batch["input_features"]) for batch in found] == [29 * 16000, 2 * 16000]
-    said = ["".join(map(chr, batch["decoder_input_ids"][0].tolist())) for batch in found]
-    assert said == [" a b", " c"]
+    for number, seconds in enumerate(durations):
+        source = AudioSource("file", [0], str(path.parent / f"{number}.wav"))
+        whole = Recording(f"{number}", [source], 16000, round(16000 * seconds), seconds)
+        said = SupervisionSegment(f"{number}", f"{number}", 0, seconds, text=chr(ord("a") + number))
+        cuts.append(MonoCut(f"{number}", 0, seconds, 0, supervisions=[said], recording=whole))
+    CutSet.from_cuts(cuts).to_file(path)
+    return path
+
+
+@settings(deadline=None)
+@given(
+    durations=st.lists(st.integers(8000, 480000).map(lambda n: n / 16000), min_size=1, max_size=60)
+)
+def test_windows_are_full_or_hold_one_utterance(
+    durations: list[float], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("cuts") / "cuts.jsonl.gz", durations)
+    windows = [[cut.id for cut in window] for window in windows_of([path])]
+    assert [name for window in windows for name in window] == [*map(str, range(len(durations)))]
+    lengths = [sum(round(16000 * durations[int(name)]) for name in each) for each in windows]
+    assert all(length <= 30 * 16000 for length in lengths)
+    for window, length, following in zip(windows, lengths, windows[1:], strict=False):
+        after = round(16000 * durations[int(following[0])])
+        assert len(window) == 1 or length + after > 30 * 16000
+    assert windows == [[cut.id for cut in window] for window in windows_of([path])]
+
+
+def test_about_half_of_the_windows_hold_one_utterance(tmp_path: Path) -> None:
+    path = written(tmp_path / "cuts.jsonl.gz", [4.0] * 400)
+    sizes = [len(window) for window in windows_of([path])]
+    assert set(sizes[:-1]) == {1, 7}
+    assert 0.35 < sizes.count(1) / len(sizes) < 0.65
+
+
+def test_what_no_window_holds_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody could hear the whole of its text in a window."""
+    path = written(tmp_path / "cuts.jsonl.gz", [20, 31, 2])
+    assert [cut.id for window in windows_of([path]) for cut in window] == ["0", "2"]
     assert "cuts.jsonl.gz: 1 utterances of more than 30 s are left out" in caplog.text
-    assert len(list(recordings(tmp_path / "cuts.jsonl.gz", Extractor(), Tokenizer(), limit=1))) == 1
+
+
+def test_a_window_is_heard_with_the_texts_of_its_utterances(tmp_path: Path) -> None:
+    path = written(tmp_path / "cuts.jsonl.gz", [3.0] * 20)
+    for number in range(20):
+        soundfile.write(tmp_path / f"{number}.wav", 0.1 * np.ones(3 * 16000), 16000)
+    windows = windows_of([path])
+    found = list(recordings(path, Extractor(), Tokenizer()))
+    for window, batch in zip(windows, found, strict=True):
+        assert int(batch["input_features"]) == 3 * 16000 * len(window)
+        text = " " + " ".join(cut.supervisions[0].text for cut in window)
+        assert "".join(map(chr, batch["decoder_input_ids"][0].tolist())) == text
 
 
 def test_labels_are_what_comes_next(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What to call a model of `transformers` with, from files: sentences, or recordings."""
 
 import logging
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,8 +112,9 @@ def recordings(
 def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
     """The utterances of each window of 30 s; no recording is read for that.
 
-    Each window holds as many utterances as fit, so that little of it is silence, and their texts.
-    Utterances of more than 30 s are left out, and counted in the log: where in the text a window
+    By chance, the same each time, a window holds as many utterances as fit, so that little of it is
+    silence, or one alone. Whisper is called with both, and a fold that has seen full windows alone
+    goes on to write when speech ends early. Utterances of more than 30 s are left out, and counted in the log: where in the text a window
     would end is not known.
 
     Raises:
@@ -158,14 +160,16 @@ def _windows(manifest: str | Path) -> Iterator[list["Cut"]]:
 
     held: list[Cut] = []
     samples = long = 0
+    chance = random.Random(0)
+    full = chance.random() < 0.5
     for cut in read_cuts(manifest):
         length = round(16000 * cut.duration)
         if length > _WINDOW:
             long += 1
             continue
-        if held and samples + length > _WINDOW:
+        if held and (not full or samples + length > _WINDOW):
             yield held
-            held, samples = [], 0
+            held, samples, full = [], 0, chance.random() < 0.5
         held.append(cut)
         samples += length
     if held:
