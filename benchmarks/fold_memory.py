@@ -1,6 +1,7 @@
 """The memory and the time of `foldformer compress` and `foldformer plan`.
 
-    OMP_NUM_THREADS=2 python benchmarks/fold_memory.py [--preset paper-dense] [--seconds 200]
+    OMP_NUM_THREADS=2 python benchmarks/fold_memory.py [--preset paper-dense] [--seconds 200] \\
+        [--record FILE]
     OMP_NUM_THREADS=2 python benchmarks/fold_memory.py --bert 12 [--width 768] [--lines 600]
 
 A model with random weights is folded into K = 3 with rank 16, and planned for half of its bytes,
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from _record import add_record, record
 
 MOST_MEMORY = 2.0
 """In parts of the model's file, without imports."""
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768, help="of the BERT")
     parser.add_argument("--lines", type=int, default=600, help="of text to calibrate it with")
     parser.add_argument("--only", choices=["compress", "plan"], help="measure one command alone")
+    add_record(parser)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if args.bert:
@@ -145,6 +149,17 @@ def main() -> None:
                 f"{seconds / MOST_SECONDS:11.2f}",
                 flush=True,
             )
+            name = f"{f'bert-{args.bert}' if args.bert else args.preset}-{command[0]}"
+            found = {
+                "model_mb": size / 1e6,
+                "imports_mb": imports / 1e6,
+                "peak_mb": peak / 1e6,
+                "more_mb": (peak - imports) / 1e6,
+                "of_model": part,
+                "seconds": seconds,
+                "processor_seconds": processor,
+            }
+            record(args.record, "fold_memory", name, found)
 
 
 if __name__ == "__main__":

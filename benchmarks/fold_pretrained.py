@@ -254,7 +254,7 @@ def whisper(args: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     extractor = WhisperFeatureExtractor.from_pretrained(args.model)
     batches = [
-        list(inputs.recordings(path, extractor, tokenizer, limit=30))
+        list(inputs.recordings(path, extractor, tokenizer, limit=60))
         for path in (args.calibration, args.test)
     ]
     spoken = list(recordings([args.test], args.limit))

@@ -78,10 +78,15 @@ def figures(small: Any, quick: Any, reference: int) -> dict[str, dict[str, float
         }
         if each["most_growth"] is not None:
             found[preset]["most_encoder_growth_mb"] = each["most_growth"] / MB
-        if "later_growth" in whole:
-            found[preset]["process_later_mb"] = whole["later_growth"]["median"] / MB
+        for name, run in (("encoder", alone), ("process", whole)):
+            if "later_growth" in run:
+                found[preset][f"{name}_later_mb"] = run["later_growth"]["median"] / MB
     dense, shared = found[DENSE], found[SHARED]
-    found["ratio"] = {name: shared[name] / dense[name] for name in dense if name.endswith("_mb")}
+    found["ratio"] = {
+        name: shared[name] / dense[name]
+        for name in dense
+        if name.endswith("_mb") and "later" not in name
+    }
     for runtime, name in (("onnxruntime", "encoder"), ("sherpa-onnx", "process")):
         for end, value in quick["ratios"][runtime]["p50_ms"].items():
             found["ratio"][f"{name}_p50_ms_{end}"] = value
@@ -152,6 +157,7 @@ def main() -> None:
                 for warning in quick["warnings"]:
                     print(f"warning: {warning}")
                 name = setting(precision, chunk, args.states)
+                name += "" if args.seconds == parser.get_default("seconds") else f"-{args.seconds}s"
                 record(args.record, "on_device", name, found)
 
 

@@ -26,7 +26,7 @@ from foldformer.errors import InputError
 INDEX = f"{WEIGHTS}.index.json"
 """Where the weights are in several files, it says in which."""
 
-SENTENCES, WINDOWS = 512, 40
+SENTENCES, WINDOWS = 512, 80
 """To calibrate with, at least, where the file has so many."""
 
 LINES = 32
@@ -317,7 +317,7 @@ class _Windows(_Reader):
         return found
 
     def enough(self, least: int) -> int:
-        return max(WINDOWS, least // 40)
+        return max(WINDOWS, least // 20)
 
     def batches(
         self, pieces: Sequence[Any], *, size: int, labels: bool = False
