@@ -11,6 +11,7 @@ from foldformer.compress.filling import filled
 from foldformer.compress.layers import Moments, Places, check_trained, linears, name_of
 from foldformer.compress.matrices import Start, source_layers
 from foldformer.compress.plan import Plan, groups
+from foldformer.compress.stored import Stored
 from foldformer.compress.symmetries import TrainedMaps, align_layers
 from foldformer.errors import SpecError
 from foldformer.model import Model, ModelSpec
@@ -66,6 +67,7 @@ def fold(
         if not name.startswith(_LAYERS)
     }
     into = Places(folded)
+    made = Stored()  # what is done waits on disk, and takes no memory from what is to be done
     after()
     for group, own in enumerate(groups(plan)):
         _LOG.info("layer %d of %d: places %s", group + 1, len(plan.uses), own)
@@ -73,8 +75,10 @@ def fold(
         layer, _ = into.layer(own[0])
         stack = stack_of(places, own, source, moments, align)
         for name, tensor in _layer(layer, stack, places, own, start, group).items():
-            state[f"{_LAYERS}{group}.{name}"] = tensor
+            made.put(f"{_LAYERS}{group}.{name}", tensor)
         after()
+    device = next(model.parameters()).device
+    state |= {name: made[name].to(device, copy=True) for name in made}
     folded.load_state_dict(state, assign=True)
     return folded.train(model.training)
 

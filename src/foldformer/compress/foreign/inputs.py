@@ -114,8 +114,8 @@ def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
 
     By chance, the same each time, a window holds as many utterances as fit, so that little of it is
     silence, or one alone. Whisper is called with both, and a fold that has seen full windows alone
-    goes on to write when speech ends early. Utterances of more than 30 s are left out, and counted in the log: where in the text a window
-    would end is not known.
+    goes on to write when speech ends early. Utterances of more than 30 s are left out, and counted
+    in the log: where in the text a window would end is not known.
 
     Raises:
         InputError: a manifest cannot be read.
