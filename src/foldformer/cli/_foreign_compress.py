@@ -116,11 +116,11 @@ def _calibration(
     """What the fold is calibrated with: of the data to learn from, nothing that is kept apart."""
     lists, data = list(plan.stacks), recovery.data
     if args.calibration:
-        return batches_for(args, model, lists, args.calibration)
+        return batches_for(args, model, lists, args.calibration, field=data.text)
     if not data.train:
         return None
     share = 0.0 if data.valid else data.valid_share
-    return batches_for(args, model, lists, data.train, valid_share=share)
+    return batches_for(args, model, lists, data.train, field=data.text, valid_share=share)
 
 
 def _learning(
@@ -135,6 +135,7 @@ def _learning(
         original,
         recovery.data.train,
         valid=recovery.data.valid,
+        field=recovery.data.text,
         valid_share=recovery.data.valid_share,
         labels=recovery.training.distillation.data > 0,
     )

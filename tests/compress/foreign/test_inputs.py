@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse.utils import fastcopy
 
 from foldformer.compress.foreign import recordings, sentences
 from foldformer.compress.foreign.inputs import encoded, heard, windows_of
@@ -127,6 +128,21 @@ def test_a_window_is_heard_with_the_texts_of_its_utterances(tmp_path: Path) -> N
         assert int(batch["input_features"]) == 3 * 16000 * len(window)
         text = " " + " ".join(cut.supervisions[0].text for cut in window)
         assert "".join(map(chr, batch["decoder_input_ids"][0].tolist())) == text
+
+
+def test_the_text_may_be_in_another_field(tmp_path: Path) -> None:
+    path = written(tmp_path / "cuts.jsonl.gz", [1.0])
+    soundfile.write(tmp_path / "0.wav", 0.1 * np.ones(16000), 16000)
+    cuts = [cut.map_supervisions(punctuated) for cut in CutSet.from_file(path)]
+    CutSet.from_cuts(cuts).to_file(path)
+    (batch,) = recordings(path, Extractor(), Tokenizer(), field="written")
+    assert batch["decoder_input_ids"].tolist() == [[*map(ord, " A.")]]
+    with pytest.raises(InputError, match="'ritten' of its supervision is missing; did you mean"):
+        list(recordings(path, Extractor(), Tokenizer(), field="ritten"))
+
+
+def punctuated(said: SupervisionSegment) -> SupervisionSegment:
+    return fastcopy(said, custom={"written": said.text.upper() + "."})
 
 
 def test_labels_are_what_comes_next(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def recordings(
     tokenizer: Any,
     *,
     limit: int | None = None,
+    field: str = "text",
 ) -> Iterator[dict[str, Tensor]]:
     """Windows of 30 s of the recordings of manifests, for Whisper; see `windows_of`.
 
@@ -101,12 +102,15 @@ def recordings(
         extractor: the feature extractor of the model.
         tokenizer: of the model.
         limit: windows at most, in all, from all over the manifests.
+        field: of the supervisions, that holds the text.
 
     Raises:
         InputError: a manifest or a recording cannot be read.
     """
     windows = windows_of([manifests] if isinstance(manifests, str | Path) else manifests)
-    return heard(windows if limit is None else evenly_chosen(windows, limit), extractor, tokenizer)
+    if limit is not None:
+        windows = evenly_chosen(windows, limit)
+    return heard(windows, extractor, tokenizer, field=field)
 
 
 def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
@@ -124,7 +128,12 @@ def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
 
 
 def heard(
-    windows: Sequence[Sequence["Cut"]], extractor: Any, tokenizer: Any, *, labels: bool = False
+    windows: Sequence[Sequence["Cut"]],
+    extractor: Any,
+    tokenizer: Any,
+    *,
+    field: str = "text",
+    labels: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
     """A batch of each window, as Whisper is called; see `recordings`.
 
@@ -137,7 +146,7 @@ def heard(
     told = max(0, len(tokenizer("").input_ids) - 1)  # the last of them ends a text
     for cuts in windows:
         samples = np.concatenate([to_mono_16k(samples_of(cut), cut.sampling_rate) for cut in cuts])
-        text = " " + " ".join(text_of(cut, "text") for cut in cuts)
+        text = " " + " ".join(text_of(cut, field) for cut in cuts)
         features = extractor(samples, sampling_rate=16000, return_tensors="pt").input_features
         tokens = torch.tensor([tokenizer(text).input_ids])
         # The last, <|endoftext|>, is only ever an output.

@@ -142,6 +142,7 @@ def batches_of(
     paths: Sequence[str],
     *,
     least: int,
+    field: str = "text",
     valid_share: float = 0.0,
 ) -> list[dict[str, Tensor]]:
     """What to calibrate a model with: text, or for Whisper windows of recordings.
@@ -152,13 +153,14 @@ def batches_of(
         paths: files with a sentence a line; for Whisper manifests of recordings.
         least: inputs of the widest map of the layers; so many, or `SENTENCES` or `WINDOWS`, are
             taken from all over the files.
+        field: of manifests, that holds the text.
         valid_share: the share that `learning_batches` keeps apart; nothing of it is taken.
 
     Raises:
         InputError: a file cannot be read or is empty, the model has no tokenizer, or it cannot be
             called with what is in the files.
     """
-    reader = _reader(folder, model, paths)
+    reader = _reader(folder, model, paths, field)
     found, _ = reader.read_apart(paths, valid_share)
     return reader.batches(inputs.evenly_chosen(found, reader.enough(least)), size=16)
 
@@ -176,6 +178,7 @@ def learning_batches(
     paths: Sequence[str],
     *,
     valid: Sequence[str] = (),
+    field: str = "text",
     valid_share: float = 0.0,
     labels: bool = False,
 ) -> LearningBatches:
@@ -186,6 +189,7 @@ def learning_batches(
         model: see there.
         paths: files to learn from.
         valid: files to measure on.
+        field: of manifests, that holds the text.
         valid_share: without these, the share of what is in `paths` that is kept apart, from all
             over it; at most `SENTENCES` lines or `WINDOWS` windows.
         labels: whether batches say what the model ought to write.
@@ -195,7 +199,7 @@ def learning_batches(
     """
     if labels:
         check_data_loss(model)
-    reader = _reader(folder, model, paths)
+    reader = _reader(folder, model, paths, field)
     found, apart = reader.read_apart(paths, 0.0 if valid else valid_share)
     if valid:
         apart = reader.read(valid)
@@ -229,11 +233,11 @@ def load_tokenizer(folder: Path, use: str) -> Any:
     return tokenizer
 
 
-def _reader(folder: Path, model: nn.Module, paths: Sequence[str]) -> "_Reader":
+def _reader(folder: Path, model: nn.Module, paths: Sequence[str], field: str) -> "_Reader":
     """What reads files for a model."""
     tokenizer = load_tokenizer(folder, f"to read {paths[0]} with")
     if getattr(getattr(model, "config", None), "model_type", "") == "whisper":
-        return _Windows(folder, tokenizer)
+        return _Windows(folder, tokenizer, field)
     return _Lines(folder, model, tokenizer)
 
 
@@ -298,7 +302,7 @@ class _Lines(_Reader):
 class _Windows(_Reader):
     """Windows of 30 s of recordings, for Whisper, which is called with one at a time."""
 
-    def __init__(self, folder: Path, tokenizer: Any) -> None:
+    def __init__(self, folder: Path, tokenizer: Any, field: str) -> None:
         from transformers import WhisperFeatureExtractor
 
         try:
@@ -308,7 +312,7 @@ class _Windows(_Reader):
                 f"{folder}: has no preprocessor_config.json, which says how Whisper hears; copy it "
                 "from the original"
             ) from None
-        self._extractor, self._tokenizer = extractor, tokenizer
+        self._extractor, self._tokenizer, self._field = extractor, tokenizer, field
 
     def read(self, paths: Sequence[str]) -> list[Any]:
         found = inputs.windows_of(paths)
@@ -322,7 +326,9 @@ class _Windows(_Reader):
     def batches(
         self, pieces: Sequence[Any], *, size: int, labels: bool = False
     ) -> list[dict[str, Tensor]]:
-        return list(inputs.heard(pieces, self._extractor, self._tokenizer, labels=labels))
+        return list(
+            inputs.heard(pieces, self._extractor, self._tokenizer, field=self._field, labels=labels)
+        )
 
 
 def _positions(model: nn.Module) -> int:

@@ -15,6 +15,8 @@ class RecoveryDataSpec(Spec):
     """Files to learn from: a sentence a line, or for Whisper manifests."""
     valid: tuple[str, ...] = ()
     """Files to measure on."""
+    text: str = "text"
+    """For Whisper, the field of the manifests with what it is to write: `text`, or a custom one."""
     valid_share: float = 0.05
     """Share of the lines of `train`, or windows, that is kept apart to measure on where `valid`
     names no file; 0 keeps none."""
