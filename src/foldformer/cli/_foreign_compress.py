@@ -69,9 +69,14 @@ def _bytes(model: "nn.Module") -> int:
 
 def _following(args: argparse.Namespace, model: "nn.Module") -> str:
     """What to do with the model."""
-    if getattr(getattr(model, "config", None), "model_type", "") == "whisper":
+    if _model_type(model) == "whisper":
         return f"foldformer export {shlex.quote(str(args.output))} --to onnxruntime"
     return f"foldformer.compress.foreign.load({str(args.output)!r}) in Python"
+
+
+def _model_type(model: "nn.Module") -> str:
+    """What `config.json` calls it."""
+    return str(getattr(getattr(model, "config", None), "model_type", ""))
 
 
 def _recovery(args: argparse.Namespace) -> "RecoverySpec":
@@ -225,7 +230,7 @@ def _recover(
     from foldformer.compress.foreign.course import CURVE
     from foldformer.compress.foreign.folder import TRAINING
 
-    spec = recovery.training.distil(recovery.seed)
+    spec = recovery.training.distil(recovery.seed, _model_type(model))
     folder = args.output / TRAINING
     losses: list[float] = []
     print(f"learning from {args.model}: {spec.steps} steps", flush=True)

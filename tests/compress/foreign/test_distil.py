@@ -17,6 +17,7 @@ from foldformer.compress.foreign import (
     fold,
 )
 from foldformer.compress.foreign.losses import check_data_loss
+from foldformer.compress.foreign.recovery import RecoveryTrainingSpec
 from foldformer.compress.plan import Plan
 from foldformer.errors import InputError, SpecError
 from foldformer.nn.linears.dense import DenseSpec
@@ -355,3 +356,12 @@ def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
         student.embeddings.word_embeddings.weight.fill_(torch.nan)
     with pytest.raises(SpecError, match="loss: is not finite at step 1; lower learning_rate"):
         distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "asked", "rate"),
+    [("bert", None, 2e-4), ("whisper", None, 5e-5), ("whisper", 1e-3, 1e-3)],
+)
+def test_rates_that_nobody_has_asked_for(model_type: str, asked: float | None, rate: float) -> None:
+    spec = RecoveryTrainingSpec(learning_rate=asked)
+    assert spec.distil(0, model_type).learning_rate == rate

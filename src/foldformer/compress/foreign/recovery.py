@@ -6,6 +6,10 @@ from foldformer.compress.foreign.distil import DistilSpec
 from foldformer.errors import SpecError
 from foldformer.spec import Spec
 
+LEARNING_RATES = {"whisper": 5e-5}
+"""{model type: peak}, where that of `DistilSpec` is too large: at 2e-4 Whisper tiny.en got worse,
+and at 5e-4 it forgot to hear (`benchmarks/fold_pretrained.py whisper --rate`)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryDataSpec(Spec):
@@ -44,8 +48,8 @@ class RecoveryTrainingSpec(Spec):
 
     steps: int = DistilSpec.steps
     """Steps, of one batch each."""
-    learning_rate: float = DistilSpec.learning_rate
-    """At its peak."""
+    learning_rate: float | None = None
+    """At its peak; 2e-4 unless given, and for Whisper 5e-5."""
     warmup: int | None = DistilSpec.warmup
     """Steps in which it rises; a tenth of all unless given."""
     validate_every: int = DistilSpec.validate_every
@@ -58,15 +62,20 @@ class RecoveryTrainingSpec(Spec):
     def __post_init__(self) -> None:
         self.distil(0)
 
-    def distil(self, seed: int) -> DistilSpec:
+    def distil(self, seed: int, model_type: str = "") -> DistilSpec:
         """The same as the learning takes it.
+
+        Args:
+            seed: of the order of the batches.
+            model_type: of the original, as its `config.json` says.
 
         Raises:
             SpecError: a number is out of its range.
         """
+        usual = LEARNING_RATES.get(model_type, DistilSpec.learning_rate)
         return DistilSpec(
             steps=self.steps,
-            learning_rate=self.learning_rate,
+            learning_rate=usual if self.learning_rate is None else self.learning_rate,
             warmup=self.warmup,
             hidden=self.distillation.hidden,
             output=self.distillation.output,
