@@ -69,14 +69,11 @@ def _bytes(model: "nn.Module") -> int:
 
 def _following(args: argparse.Namespace, model: "nn.Module") -> str:
     """What to do with the model."""
-    if _model_type(model) == "whisper":
+    from foldformer.compress.foreign.stacks import model_type
+
+    if model_type(model) == "whisper":
         return f"foldformer export {shlex.quote(str(args.output))} --to onnxruntime"
     return f"foldformer.compress.foreign.load({str(args.output)!r}) in Python"
-
-
-def _model_type(model: "nn.Module") -> str:
-    """What `config.json` calls it."""
-    return str(getattr(getattr(model, "config", None), "model_type", ""))
 
 
 def _recovery(args: argparse.Namespace) -> "RecoverySpec":
@@ -229,8 +226,9 @@ def _recover(
     from foldformer.compress import foreign
     from foldformer.compress.foreign.course import CURVE
     from foldformer.compress.foreign.folder import TRAINING
+    from foldformer.compress.foreign.stacks import model_type
 
-    spec = recovery.training.distil(recovery.seed, _model_type(model))
+    spec = recovery.training.distil(recovery.seed, model_type(model))
     folder = args.output / TRAINING
     losses: list[float] = []
     print(f"learning from {args.model}: {spec.steps} steps", flush=True)

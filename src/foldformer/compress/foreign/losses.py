@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foldformer.compress.foreign.calibration import frame_mask
-from foldformer.compress.foreign.stacks import layers_of
+from foldformer.compress.foreign.stacks import layers_of, model_type
 from foldformer.errors import InputError
 
 LABELS = "labels"
@@ -140,7 +140,7 @@ def check_data_loss(model: nn.Module) -> None:
     config = getattr(model, "config", None)
     writes = getattr(model, "can_generate", lambda: False)()
     causal = writes and not getattr(config, "is_encoder_decoder", False)
-    whisper = writes and getattr(config, "model_type", "") == "whisper"
+    whisper = writes and model_type(model) == "whisper"
     if not (causal or whisper) or LABELS not in inspect.signature(model.forward).parameters:
         raise InputError(
             f"{type(model).__name__}: has no loss on the data, since it writes no text to be "

@@ -20,7 +20,7 @@ from foldformer.compress.foreign.files import (
     read_generation,
 )
 from foldformer.compress.foreign.losses import check_data_loss, without_labels
-from foldformer.compress.foreign.stacks import find_stack, find_stacks
+from foldformer.compress.foreign.stacks import find_stack, find_stacks, model_type
 from foldformer.errors import InputError
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -236,7 +236,7 @@ def load_tokenizer(folder: Path, use: str) -> Any:
 def _reader(folder: Path, model: nn.Module, paths: Sequence[str], field: str) -> "_Reader":
     """What reads files for a model."""
     tokenizer = load_tokenizer(folder, f"to read {paths[0]} with")
-    if getattr(getattr(model, "config", None), "model_type", "") == "whisper":
+    if model_type(model) == "whisper":
         return _Windows(folder, tokenizer, field)
     return _Lines(folder, model, tokenizer)
 

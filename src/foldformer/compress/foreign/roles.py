@@ -5,7 +5,7 @@ from itertools import chain, takewhile
 
 from torch import nn
 
-from foldformer.compress.foreign.stacks import Stack
+from foldformer.compress.foreign.stacks import Stack, model_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,7 @@ def roles(model: nn.Module, stack: Stack) -> list[Attention | FeedForward]:
         for role in (FeedForward(enter=enter, leave=leave) for enter, leave in _FEED_FORWARDS)
         if {*role.enter, role.leave} <= set(stack.shapes) and _units_alike(stack, role)
     ]
-    config = getattr(model, "config", None)
-    kind = getattr(config, "model_type", "")
+    config, kind = getattr(model, "config", None), model_type(model)
     heads = _heads(config, stack.name)
     absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
     if not heads or kind not in (*_ABSOLUTE, *_ROTARY) or not absolute:

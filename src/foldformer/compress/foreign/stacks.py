@@ -119,6 +119,11 @@ def layers_of(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
     return tuple(lists[name].children())
 
 
+def model_type(model: nn.Module) -> str:
+    """What the `config.json` of a model of `transformers` calls it; empty for other models."""
+    return str(getattr(getattr(model, "config", None), "model_type", ""))
+
+
 def is_transposed(linear: nn.Module) -> bool:
     """Whether the map keeps its matrix as (out, in), as nn.Linear does, and not as (in, out)."""
     return isinstance(linear, nn.Linear)
