@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from foldformer.cli._bar import bar
@@ -227,16 +227,22 @@ def _recover(
     from foldformer.compress.foreign.course import CURVE
     from foldformer.compress.foreign.folder import TRAINING
     from foldformer.compress.foreign.stacks import model_type
+    from foldformer.train.allocator import keep_freed_memory
 
+    keep_freed_memory()  # the fold gave back what a step wants again
     spec = recovery.training.distil(recovery.seed, model_type(model))
     folder = args.output / TRAINING
     losses: list[float] = []
     print(f"learning from {args.model}: {spec.steps} steps", flush=True)
-    with bar("steps") as advance:
+    validated: list[str] = []
+    with bar("steps", logged=True) as advance:
 
         def progress(step: int, loss: float) -> None:
             losses.append(loss)
-            advance(step, spec.steps)
+            advance(step, spec.steps, ", ".join([f"loss {loss:.3g}", *validated[-1:]]))
+
+        def note(row: Mapping[str, float]) -> None:
+            validated.append(f"validation {row['loss']:.3g}")
 
         best = foreign.distil(
             model,
@@ -247,6 +253,7 @@ def _recover(
             folder,
             valid=batches.valid,
             progress=progress,
+            validated=note,
         )
     if losses:
         few = losses[-20:]
