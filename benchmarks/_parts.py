@@ -12,3 +12,8 @@ PARTS: list[tuple[str, Start, bool, int, bool, bool]] = [
 ]
 """Name; where the shared weight comes from; whether moments are used; ranks more than asked for;
 whether there is a diagonal; whether layers are aligned."""
+
+
+def key_of(part: str) -> str:
+    """A name of `PARTS` as a key of results: "average", "whitening", ... "diagonal"."""
+    return part.removesuffix(" + SVD").split()[-1]

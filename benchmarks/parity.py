@@ -1,7 +1,7 @@
 """Whether an export hears what its model hears, on real utterances.
 
     python benchmarks/parity.py MODEL MANIFEST [--number 200] [--precision fp32 int8 int4]
-        [--chunk 320ms] [--states fp32 int8] [--beam 1]
+        [--chunk 320ms] [--states fp32 int8] [--beam 1] [--record FILE]
 
 For each head and precision, exports MODEL for whole recordings and for streams of `--chunk`, runs
 the first NUMBER utterances of the manifest through sherpa-onnx and through PyTorch, and prints how
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 import foldformer.deploy
+from _record import add_record, record, setting
 from foldformer.data.cuts import read_cuts, samples_of, text_of
 from foldformer.data.durations import ENCODER_FRAME_MS, encoder_frames
 from foldformer.decode.recognizer import Recognizer
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--chunk", default="320ms")
     parser.add_argument("--states", nargs="+", choices=["fp32", "int8"], default=["fp32"])
     parser.add_argument("--beam", type=int, default=1)
+    add_record(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     cuts = list(islice(read_cuts(args.manifest), args.number))
@@ -49,6 +51,7 @@ def main() -> None:
         recognizer = Recognizer.load(args.model, head, args.beam)
         texts = [text_of(cut, recognizer.config.text) for cut in cuts]
         left_context = recognizer.model.encoder.left_context
+        kept: dict[str, dict[str, float]] = {}
         for frames in (None, chunk):
             here = [recognizer.transcribe(*sound, chunk=frames) for sound in sounds]
             for precision, states in product(args.precision, args.states):
@@ -82,11 +85,20 @@ def main() -> None:
                 ]
                 rates = [_wer(texts, [each.text for each in found]) for found in (there, here)]
                 remembers = "" if stream is None else stream.states
+                said = args.chunk if frames is not None else "offline"
+                kept[setting(precision, said, remembers or "fp32")] = {
+                    "utterances": len(cuts),
+                    "same": sum(same),
+                    "frames_apart": max(apart, default=0),
+                    "there": rates[0],
+                    "here": rates[1],
+                }
                 print(
                     f"{spec.kind:26} {precision:9}  {remembers:6} {sum(same):6}/{len(same)} "
                     f"{max(apart, default=0):14.1f} {rates[0]:9.2f}% {rates[1]:8.2f}%",
                     flush=True,
                 )
+        record(args.record, Path(__file__).stem, f"{Path(args.model).name}-{head}", kept)
 
 
 def _wer(references: list[str], hypotheses: list[str]) -> float:

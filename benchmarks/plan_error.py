@@ -1,6 +1,7 @@
 """At equal bytes: the plan against the best of sharing alone and of low rank alone.
 
-    python benchmarks/plan_error.py MODEL --calibration TRAIN.jsonl.gz --held-out DEV.jsonl.gz
+    python benchmarks/plan_error.py MODEL --calibration TRAIN.jsonl.gz --held-out DEV.jsonl.gz \\
+        [--record FILE]
 
 For each budget, three models are folded from a dense one: by the plan, by the best plan that does
 nothing but share with residuals, and by the best that does nothing but factor matrices. The error
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from _record import add_record, record
 from foldformer.checkpoint import load_model
 from foldformer.compress.calibration import calibrate
 from foldformer.compress.fold import fold
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--order", default="adjacent")
     parser.add_argument("--seconds", type=float, default=120, help="of held-out speech")
+    add_record(parser)
     args = parser.parse_args()
     start = time.process_time()
     model, _ = load_model(args.model)
@@ -64,6 +67,7 @@ def main() -> None:
     names = "".join(f"{name:>24}" for name in ways)
     print(f"{'bytes of':>10}\n{'dense, %':>10}{'MB':>8}{names}{'plan / best alone':>20}")
     print(f"{'':18}{'predicted  measured, %':>24}" * 1 + f"{'predicted  measured, %':>24}" * 2)
+    found: dict[str, dict[str, float]] = {}
     for percent in (25, 30, 40, 50, 60, 70, 80, 90):
         budget = dense * percent // 100
         row, measured = f"{percent:10}{budget / 1e6:8.3f}", {}
@@ -78,7 +82,13 @@ def main() -> None:
         if len(measured) > 1:
             alone = min(error for name, error in measured.items() if name != "plan")
             row += f"{measured['plan'] / alone:20.3f}"
+        found[f"{percent}"] = {
+            name.replace(" ", "-"): 100 * error for name, error in measured.items()
+        }
+        if len(measured) > 1:
+            found[f"{percent}"]["ratio"] = measured["plan"] / alone
         print(row, flush=True)
+    record(args.record, Path(__file__).stem, f"{args.model.name}-{args.precision}", found)
 
 
 if __name__ == "__main__":

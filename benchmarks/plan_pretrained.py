@@ -1,6 +1,7 @@
 """At equal bytes, what pretrained models lose: the plan against the best alone, and part by part.
 
-    python benchmarks/plan_pretrained.py MODEL --calibration FILE --held-out FILE
+    python benchmarks/plan_pretrained.py MODEL --calibration FILE... --held-out FILE \\
+        [--record FILE --name NAME]
 
 MODEL is a folder of `transformers`; files are texts with one sentence a line or, for Whisper,
 manifests (see `fold_pretrained.py` on where to get such models). The error is the part of the
@@ -24,7 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from _parts import PARTS
+from _parts import PARTS, key_of
+from _record import add_record, record
 from foldformer.compress.foreign import ForeignPlan, align, calibrate, find_stack, fold, planning
 from foldformer.compress.foreign.importance import said
 from foldformer.compress.foreign.originals import batches_of, lists_of, load_original, widest
@@ -75,7 +77,7 @@ def plans(
     calibration: Batches,
     held: Batches,
     percents: Sequence[int],
-) -> None:
+) -> dict[str, dict[str, float]]:
     start = time.process_time()
     seen = look(model, lists, calibration)
     tables, layers = planning.tables_of(seen.stacks), planning.layers_of_all(seen.stacks)
@@ -89,6 +91,7 @@ def plans(
         + "".join(f"{f'{n}: foreseen, lost':>27}" for n in (*ways, "plan, tried")),
         "  taken",
     )
+    found: dict[str, dict[str, float]] = {}
     for percent in percents:
         budget = whole * percent // 100
         chosen = {n: way.best(budget) for n, way in ways.items() if way.error(budget) < 1e9}
@@ -97,13 +100,16 @@ def plans(
         errors = dict(zip(chosen, planning.lost(seen, list(chosen.values()), held), strict=True))
         row = f"{percent:10}"
         for name in (*ways, "plan, tried"):
-            found = name in chosen
             row += (
                 f"{100 * chosen[name].error:16.2f}{100 * errors[name]:11.2f}"
-                if found
+                if name in chosen
                 else (f"{'-':>27}")
             )
         print(f"{row}  {min(tried, key=lambda name: tried[name])}", flush=True)
+        found[f"{percent}"] = {
+            name.replace(",", "").replace(" ", "-"): 100 * error for name, error in errors.items()
+        }
+    return found
 
 
 def parts(
@@ -114,13 +120,15 @@ def parts(
     exact: Sequence[Tensor],
     uses: int,
     ranks: Sequence[int],
-) -> None:
+) -> dict[str, dict[str, float]]:
     closer = aligned(model, lists, uses)
     known = {
         False: calibrate(model, lists, calibration),
         True: calibrate(closer, lists, calibration),
     }
+    found: dict[str, dict[str, float]] = {}
     for rank in ranks:
+        of_rank = found[f"rank-{rank}"] = {}
         print(f"\n{'K':>2}{'rank':>5} {'':20}{'MB of maps':>11}{'lost, %':>9}")
         for name, start, whitened, more, diagonal, close in PARTS:
             spec = ResidualSpec(rank=rank + more, diagonal=diagonal)
@@ -135,35 +143,41 @@ def parts(
                 for path, parameter in small.named_parameters()
                 if ".shared." in path and not path.endswith("bias")
             )
+            of_rank[key_of(name)] = 100 * lost(small, held, exact)
             print(
-                f"{uses:2}{rank + more:5} {name:20}{size / 1e6:11.2f}"
-                f"{100 * lost(small, held, exact):9.2f}",
+                f"{uses:2}{rank + more:5} {name:20}{size / 1e6:11.2f}{of_rank[key_of(name)]:9.2f}",
                 flush=True,
             )
+    return found
 
 
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
-    parser.add_argument("--calibration", required=True)
+    parser.add_argument("--calibration", required=True, nargs="+")
     parser.add_argument("--held-out", required=True)
     parser.add_argument("--percents", type=int, nargs="*", default=[30, 40, 50, 60, 70, 80])
     parser.add_argument("--uses", type=int, default=2)
     parser.add_argument("--ranks", type=int, nargs="*", default=[16, 64, 128])
     parser.add_argument("--batches", type=int, default=20, help="of held-out data at most")
+    add_record(parser)
+    parser.add_argument("--name", help="of the model in the file; its folder's unless given")
     args = parser.parse_args()
     model: Any = load_original(args.model)
     lists = lists_of(model)
     least = widest(model, lists)
-    calibration = batches_of(args.model, model, [args.calibration], least=least)
+    calibration = batches_of(args.model, model, args.calibration, least=least)
     held = batches_of(args.model, model, [args.held_out], least=least)
     held = held[:: -(-len(held) // args.batches)]
     exact = [said(model, batch) for batch in held]
+    name = args.name or args.model.name
     if args.percents:
-        plans(model, lists, calibration, held, args.percents)
+        found = plans(model, lists, calibration, held, args.percents)
+        record(args.record, Path(__file__).stem, f"{name}-plans", found)
     if args.ranks:
-        parts(model, lists, calibration, held, exact, args.uses, args.ranks)
+        found = parts(model, lists, calibration, held, exact, args.uses, args.ranks)
+        record(args.record, Path(__file__).stem, f"{name}-parts-k{args.uses}", found)
 
 
 if __name__ == "__main__":
