@@ -22,13 +22,11 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, WhisperFeatureExtractor
 from transformers import WhisperForConditionalGeneration as Whisper
 
-from _texts import texts_of
+from _texts import embedded, likeness, texts_of
 from _whisper import features_of, hear, recordings, words
 from foldformer.compress.foreign import (
     ForeignPlan,
@@ -164,22 +162,10 @@ def sentences(args: argparse.Namespace) -> None:
         texts = texts_of(path)[: args.limit]
         batches.append(list(inputs.encoded(texts, tokenizer)))
 
-    @torch.inference_mode()
-    def embedded(other: Any) -> Tensor:
-        found = []
-        for batch in batches[1]:
-            mask = batch["attention_mask"][..., None].float()
-            hidden = other(**batch).last_hidden_state
-            found.append((hidden * mask).sum(dim=1) / mask.sum(dim=1))
-        return torch.nn.functional.normalize(torch.cat(found), dim=1)
-
-    reference = embedded(model)
-    pairs = torch.triu_indices(len(reference), len(reference), offset=1)
+    reference = embedded(model, batches[1])
 
     def judge(other: Any) -> tuple[float, float]:
-        found = embedded(other)
-        similar = [(x @ x.t())[pairs[0], pairs[1]].numpy() for x in (reference, found)]
-        return float((reference * found).sum(dim=1).mean()), float(spearmanr(*similar).statistic)
+        return likeness(reference, embedded(other, batches[1]))
 
     print(f"{'method':34} {'K':>2} {'numbers':>10} {'error':>7} {'cosine':>8} {'rank':>8}")
     compare(model, *batches, judge, args.keep, args.groups)

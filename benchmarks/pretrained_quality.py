@@ -20,13 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from scipy.stats import spearmanr
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
 from _record import add_record, record
-from _texts import texts_of
+from _texts import embedded, likeness, texts_of
 from _whisper import features_of, hear, recordings, words
 from foldformer.compress import foreign
 from foldformer.compress.foreign import inputs
@@ -54,31 +52,15 @@ def learning(folder: Path) -> Figures:
     return {"steps": last["step"], "minutes": last["seconds"] / 60}
 
 
-@torch.inference_mode()
-def embedded(model: Any, batches: list[dict[str, Tensor]]) -> Tensor:
-    """(N, D), of length 1: means over the tokens, as the encoder's makers take them."""
-    found = []
-    for batch in batches:
-        mask = batch["attention_mask"][..., None].float()
-        hidden = model(**batch).last_hidden_state
-        found.append((hidden * mask).sum(dim=1) / mask.sum(dim=1))
-    return nn.functional.normalize(torch.cat(found), dim=1)
-
-
 def sentences(args: argparse.Namespace) -> Iterator[Figures]:
     """Of the original, and of each folded model."""
     batches = list(inputs.encoded(texts_of(args.test), AutoTokenizer.from_pretrained(args.model)))
-    number = sum(len(batch["input_ids"]) for batch in batches)
-    pairs = torch.triu_indices(number, number, offset=1)
     reference = None
     for model in models(args):
         found = embedded(model, batches)
         reference = found if reference is None else reference
-        similar = [(x @ x.t())[pairs[0], pairs[1]].numpy() for x in (reference, found)]
-        yield {
-            "cosine": float((reference * found).sum(dim=1).mean()),
-            "rank": float(spearmanr(*similar).statistic),
-        }
+        cosine, rank = likeness(reference, found)
+        yield {"cosine": cosine, "rank": rank}
 
 
 def whisper(args: argparse.Namespace) -> Iterator[Figures]:
