@@ -8,7 +8,7 @@ from foldformer.spec import Spec
 
 LEARNING_RATES = {"whisper": 5e-5}
 """{model type: peak}, where that of `DistilSpec` is too large: at 2e-4 Whisper tiny.en got worse,
-and at 5e-4 it forgot to hear (`benchmarks/fold_pretrained.py whisper --rate`)."""
+and at 5e-4 it forgot to hear (docs/how-to/compress-any-model.md has the figures)."""
 
 
 @dataclass(frozen=True, kw_only=True)
