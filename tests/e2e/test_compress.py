@@ -200,6 +200,8 @@ def test_models_that_cannot_be_compressed(model: Path, tmp_path: Path, call: Cal
         (["--plan", "long", "--uses", 3], r"--uses: stands in the plan; give --plan or --uses"),
         (["--uses", 3, "--steps", 5], r"for learning; give --data as well"),
         (["--uses", 3, "--training.steps", 5], r"for learning; give --data as well"),
+        (["--uses", 3, "--strategy", "fsdp"], r"for learning; give --data as well"),
+        (["--uses", 3, "--devices", 2], r"for learning; give --data as well"),
         (["--uses", 3, "--data.train", 5], r"data.train: expected a manifest or a list .*, got 5"),
         (["--uses", 3, "--data.train", "[a, 1]"], r"data.train: expected a manifest or a list"),
         (["--uses", 3, "--config", "none yet"], r"data.train: expected a manifest .* got None"),

@@ -35,7 +35,18 @@ def is_foreign_folder(model: Path) -> bool:
 
 
 def is_foreign(args: argparse.Namespace) -> bool:
-    """Whether the model is one of `transformers`; what only these have is refused for others."""
+    """Whether the model is one of `transformers`; what only these have is refused for others.
+
+    Raises:
+        InputError: there is no such folder.
+        SpecError: `--layers` with one of foldformer's own models.
+    """
+    if not args.model.is_dir():
+        what = "is not a folder" if args.model.exists() else "no such folder"
+        raise InputError(
+            f"{args.model}: {what}; expected a model folder of foldformer (config.yaml, "
+            "model.safetensors) or of transformers (config.json, safetensors)"
+        )
     if is_foreign_folder(args.model):
         args.extra = EXTRA
         return True

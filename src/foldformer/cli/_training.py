@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from foldformer.train.run import Trained
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--accept-changes`, `--skip-bad-batches`, `--devices`, `--nodes` and `--strategy`."""
+def add_training_arguments(parser: argparse.ArgumentParser, alone: bool = False) -> None:
+    """`--accept-changes`, `--skip-bad-batches`, `--devices`, `--nodes` and `--strategy`.
+
+    Args:
+        alone: the verb refuses the last two, so its help does not offer them.
+    """
     parser.add_argument(
         "--accept-changes",
         action="store_true",
@@ -41,13 +45,15 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         type=int,
         metavar="N",
-        help="machines that train together; see docs/how-to/several-machines.md",
+        help=argparse.SUPPRESS if alone else "machines that train together",
     )
     parser.add_argument(
         "--strategy",
         choices=["ddp", "fsdp"],
         default="ddp",
-        help="what each device holds: a copy of the model (the default), or a share of it",
+        help=argparse.SUPPRESS
+        if alone
+        else "what each device holds: a copy of the model (the default), or a share of it",
     )
 
 

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RECOVERY.yaml",
         help="keys of a training YAML, data and training, that hold for the learning",
     )
-    add_training_arguments(parser)
+    add_training_arguments(parser, alone=True)
     parser.usage = (  # argparse breaks no line of a usage that it is given
         "%(prog)s MODEL --output FOLDER\n"
         "           (--plan PLAN.yaml | --uses K [--rank R] [--order ORDER])\n"
@@ -104,8 +104,12 @@ def run(args: argparse.Namespace) -> int:
     asked = asked_keys(args)
     origin = _origin(args, _manifests(asked, settings))
     recovers = bool(_manifests(asked, settings))
-    if not recovers and (asked or settings):
-        raise SpecError("--valid, --steps, --config and keys: for learning; give --data as well")
+    learns_in = args.devices is not None or args.strategy != "ddp"
+    if not recovers and (asked or settings or learns_in):
+        raise SpecError(
+            "--valid, --steps, --config, --devices, --strategy and keys: for learning; give "
+            "--data as well"
+        )
     folder = args.output / "training" / "fold" if recovers else args.output
     config = None
     _check_alone(args)
