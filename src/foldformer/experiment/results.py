@@ -4,15 +4,18 @@ import errno
 import gzip
 import hashlib
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from foldformer.decode.bootstrap import Array
+from foldformer.decode.measures import MEASURES
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.result import Result
 from foldformer.experiment.spec import ExperimentSpec
@@ -72,13 +75,23 @@ class Recorded:
                 f"{file}: has the counts of {_spoken(here)}; expected {_spoken(said)}, as the line "
                 f"of {result.name} in {self.path.name} says: take both from the same place"
             )
+        for name, each in found.items():
+            value = _value(each.counts, result.measure)
+            told = result.scores[name].by(result.measure).value
+            if not math.isclose(value, math.inf if told is None else told, rel_tol=1e-6):
+                raise InputError(
+                    f"{file}: is of another result than the line of {result.name} in "
+                    f"{self.path.name}: {result.measure.upper()} on {name} is {value:g} by the "
+                    f"counts, {told} by the line; take both from the same place, or remove the "
+                    "line and run the experiment again"
+                )
         return found
 
 
 def read_results(path: Path) -> Recorded:
     """The results in a file; one that does not exist holds none.
 
-    A last line without an end was being written when the process or the machine died: it is none.
+    A last line that was being written when the process or the machine died is none.
 
     Raises:
         InputError: the file is damaged; the message names the line.
@@ -106,6 +119,13 @@ def read_results(path: Path) -> Recorded:
             raise InputError(f"{where}: {error}") from None
     results = {result.name: result for result, _ in history}
     return Recorded(path=path, spec=spec, results=results, history=tuple(history))
+
+
+def _value(counts: Array, measure: Literal["wer", "bleu"]) -> float:
+    """The score that counts give; none where they are those of another measure."""
+    asked = MEASURES[measure]
+    same = counts.shape[1] == asked.counts([""], [""]).shape[1]
+    return asked.value(counts) if same else math.nan
 
 
 def _spoken(utterances: Mapping[str, int]) -> str:
