@@ -16,7 +16,7 @@ from foldformer.experiment.results import (
     Counted,
     append_plan,
     append_result,
-    cut_torn_line,
+    mend_last_line,
     read_counts,
     read_results,
 )
@@ -46,16 +46,29 @@ def test_of_several_lines_of_a_run_the_last_one_counts(
     assert path.read_text().count('"plan"') == 1
 
 
-def test_a_torn_line_is_none(tmp_path: Path, write_results: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("torn", ['{"task":"recog', '{"examples":"\u20ac'], ids=["key", "letter"])
+def test_a_torn_line_is_none(tmp_path: Path, write_results: Callable[..., Path], torn: str) -> None:
     path = write_results(tmp_path)
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"task":"recog')
+    path.write_bytes(whole + torn.encode()[:-1])
     assert len(read_results(path).results) == 12
-    cut_torn_line(path)
+    assert mend_last_line(path).startswith(torn[:-1])
     assert path.read_bytes() == whole
-    cut_torn_line(path)
+    assert mend_last_line(path) == ""
     assert path.read_bytes() == whole
-    cut_torn_line(tmp_path / "nothing")
+    assert mend_last_line(tmp_path / "nothing") == ""
+
+
+def test_a_last_line_that_lacks_its_newline_alone_counts(
+    tmp_path: Path, write_results: Callable[..., Path]
+) -> None:
+    """An editor or a copy may leave it so."""
+    path = write_results(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole.removesuffix(b"\n"))
+    assert len(read_results(path).results) == 12
+    assert mend_last_line(path) == ""
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,25 @@ def test_results_of_nobody_knows_which_plan_are_finished(runner: Make, asked: As
     assert len(asked()) == before
 
 
+def test_a_torn_line_is_cut_and_a_whole_one_that_lacks_its_newline_is_kept(
+    runner: Make, asked: Asked
+) -> None:
+    first, _ = runner()
+    assert first.run()
+    path, before = first.plan.results, len(asked())
+    whole = path.read_bytes()
+    path.write_bytes(whole.removesuffix(b"\n"))
+    second, said = runner()
+    assert second.run()
+    assert (path.read_bytes(), len(asked())) == (whole, before)
+    assert said[0].startswith("10 runs: 10 done before")
+    path.write_bytes(whole + b'{"task":"recog')
+    third, said = runner()
+    assert third.run()
+    assert (path.read_bytes(), len(asked())) == (whole, before)
+    assert said[0] == f'cut from {path}: a torn last line, {{"task":"recog…'
+
+
 def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(
     runner: Make, asked: Asked
 ) -> None:

@@ -99,13 +99,15 @@ def read_results(path: Path) -> Recorded:
     spec: ExperimentSpec | None = None
     history: list[tuple[Result, ExperimentSpec | None]] = []
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
+        *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    except OSError as error:
         raise InputError(f"{path}: cannot be read as results: {error}") from None
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
+    if not _is_torn(last):
+        lines.append(last)
+    for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         try:
-            data = json.loads(line)
+            data = json.loads(line.decode())
         except (ValueError, RecursionError):  # a number of thousands of digits; brackets
             raise InputError(
                 f"{where}: is not JSON; expected results of `foldformer experiment`"
@@ -189,15 +191,30 @@ def _rows(counts: object) -> Array:
     return found
 
 
-def cut_torn_line(path: Path) -> None:
-    """Remove a last line without an end. Only who holds the lock of the experiment may do that."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+def mend_last_line(path: Path) -> str:
+    """End a last line that lacks its newline alone; cut one that is torn, and return what it was.
+
+    Only who holds the lock of the experiment may do that.
+    """
+    last = path.read_bytes().rpartition(b"\n")[2] if path.exists() else b""
+    if not last:
+        return ""
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if not _is_torn(last):
+            file.write(b"\n")
+            return ""
+        file.truncate(end - len(last))
+    return last.decode(errors="replace")
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line was not written to its end: our lines are JSON from the last letter on."""
+    try:
+        json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _append(path: Path, data: Mapping[str, object]) -> None:

@@ -18,7 +18,7 @@ from foldformer.experiment.results import (
     append_line,
     append_plan,
     append_result,
-    cut_torn_line,
+    mend_last_line,
     read_results,
 )
 from foldformer.experiment.steps import (
@@ -107,7 +107,8 @@ class Runner:
             stopped_by_signals(),
         ):
             self._held = (lock.fileno(),)  # trainings hold the models' folder, and no results
-            cut_torn_line(self.plan.results)
+            if torn := mend_last_line(results):
+                self.say(f"cut from {results}: a torn last line, {torn[:60]}…")
             self._recorded = read_results(self.plan.results)
             self._done = {
                 run.name
