@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foldformer.errors import InputError, SpecError
-from foldformer.experiment.origin import digests
+from foldformer.experiment.begun import is_of_now
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.result import Result
 from foldformer.experiment.results import Recorded
@@ -42,9 +42,7 @@ def result_beside(plan: Plan, run: Run, beside: Recorded) -> Result | None:
     if not is_finished(plan, run, beside):
         return None
     result = beside.results[run.name]
-    if (result.code.digest, result.code.compress) != digests(run.compress is not None):
-        return None
-    return replace(result, run_of=plan.spec.runs_of)
+    return replace(result, run_of=plan.spec.runs_of) if is_of_now(run, result.code) else None
 
 
 def _is_scored_so(run: Run, recorded: Recorded, number: int) -> bool:

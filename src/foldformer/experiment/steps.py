@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from foldformer.errors import InputError
@@ -28,12 +28,14 @@ class Step:
         words: what follows `foldformer`.
         log: where its errors go.
         output: where it prints to; the log unless given.
+        hears: {name: manifest} of the set that it scores on, if it does.
     """
 
     what: str
     words: tuple[str, ...]
     log: Path
     output: Path | None = None
+    hears: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self, command: Sequence[str] = COMMAND, held: Sequence[int] = ()
@@ -99,6 +101,7 @@ def evaluations_of(run: Run) -> list[Step]:
                    str(transcripts_of(run, name))),
             log=run.place / f"evaluate-{file_name(name)}.log",
             output=scores_of(run, name),
+            hears={name: manifest},
         )
         for name, manifest in run.sets.items()
     ]  # fmt: skip
