@@ -134,9 +134,11 @@ def compressed(recipe: Path) -> Path:
 def runner(recipe: Path) -> Callable[..., tuple[Runner, list[str]]]:
     """Make a runner and the list of what it says: `runner(jobs=2)`."""
 
-    def make(jobs: int = 1, name: str = "experiment.yaml") -> tuple[Runner, list[str]]:
+    def make(
+        jobs: int = 1, name: str = "experiment.yaml", smoke: bool = False
+    ) -> tuple[Runner, list[str]]:
         place = recipe / name
-        planned = plan(read_experiment(place), place)
+        planned = plan(read_experiment(place), place, smoke)
         said: list[str] = []
         command = (sys.executable, "-I", "-S", "player.py")
         return Runner(planned, planned.runs, jobs, said.append, said.append, command), said

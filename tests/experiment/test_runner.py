@@ -445,6 +445,35 @@ def test_a_note_that_is_damaged_fails_its_run_alone(runner: Make) -> None:
     )
 
 
+def test_a_smoke_test_is_done_again_by_other_code(
+    compressed: Path, runner: Make, written: Callable[[str], None], asked: Asked
+) -> None:
+    """From nothing: a model that is there, whole or not, would show nothing of the code."""
+    written("first")
+    Path("broken").write_text("recognition/k3/1")
+    first, _ = runner(smoke=True)
+    half = first.runs["recognition/k3/1"].model / "training"
+    half.mkdir(parents=True)
+    assert not first.run()
+    assert not half.exists()
+    Path("broken").unlink()
+    assert runner(smoke=True)[0].run()
+    before, trained = len(asked()), [run.name for run in first.runs.values() if run.trains]
+    second, said = runner(smoke=True)
+    assert second.run()
+    assert (len(asked()), said[0][:21]) == (before, "6 runs: 6 done before")
+    written("another")
+    (first.runs["recognition/dense/1"].model / "old").write_text("")
+    third, said = runner(smoke=True)
+    assert third.run()
+    assert said[0].startswith("6 runs: 0 done before")
+    again = asked()[before:]
+    assert sorted(models(again, "train") + models(again, "compress")) == sorted(trained)
+    assert not (first.runs["recognition/dense/1"].model / "old").exists()
+    codes = {each.code.digest for each in read_results(third.plan.results).results.values()}
+    assert codes == {"another"}
+
+
 def ablations(recipe: Path, old: str, new: str) -> None:
     """An experiment beside, with another `output` and one change; it takes runs of the first."""
     text = (recipe / "experiment.yaml").read_text().replace("runs/played", "runs/other")

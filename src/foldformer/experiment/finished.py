@@ -22,12 +22,15 @@ _EARLIER = "earlier.json"
 def is_finished(plan: Plan, run: Run, recorded: Recorded) -> bool:
     """Whether the results hold this run, trained, heard and scored as the experiment says now.
 
+    In a smoke test, which shows that the code runs, also by the code of now.
+
     What a model began from counts, too: where that was trained in another way before this one's
     result was written, the result is of another model.
     """
     number = recorded.last(run.name)
     return (
         number is not None
+        and (not plan.smoke or is_of_now(run, recorded.history[number][0].code))
         and _is_scored_so(run, recorded, number)
         and _is_trained_so(plan, run, recorded, number)
     )

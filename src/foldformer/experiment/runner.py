@@ -1,5 +1,6 @@
 """Does what is left of an experiment: trains, evaluates, records; several runs side by side."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -210,6 +211,8 @@ class Runner:
                 self._fail(run, str(error))
 
     def _start(self, run: Run) -> None:
+        if self.plan.smoke and run.trains:  # one that is there would show nothing of the code
+            shutil.rmtree(run.model, ignore_errors=True)
         check_start(self.plan, run, self._recorded)
         began = begin(self.plan, run)
         # A training that is complete says so at once, or that it was another one.
