@@ -287,7 +287,7 @@ def made_up_result(task: str, cell: str, seed: int) -> tuple[Result, dict[str, C
             utterances=digest_of(each["id"] for each in utterances),
             counts=MEASURES[said.measure].counts(*texts),
         )
-        value = Scored(value=1.0, low=0.0, high=None)
+        value = Scored(value=MEASURES[said.measure].value(counts[name].counts), low=0.0, high=None)
         scores[name] = SetScores(
             utterances=40, words=320, audio_seconds=60.0, languages={},
             wer=value, cer=value, bleu=value, chrf=value,

@@ -65,6 +65,9 @@ if stuck.exists() and stuck.read_text() in str(place):
     pathlib.Path("waiting").write_text(str(os.getpid()))
     signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("saved").write_text(""), sys.exit(143)))
     time.sleep(60)
+changes = pathlib.Path("changes")
+if changes.exists() and changes.read_text() == words[0]:
+    pathlib.Path("code").write_text("another")
 broken = pathlib.Path("broken")
 if makes and broken.exists() and broken.read_text() in str(place):
     sys.exit("much text\\nfoldformer: error: the disk is full")
@@ -82,7 +85,8 @@ if makes:
         (place / path.name).write_bytes(path.read_bytes())
 elif words[0] == "evaluate":
     score = {"value": 50.0, "low": 0.0, "high": 90.0}
-    every = {"utterances": 2, "words": 4, "wer": score, "cer": score, "bleu": score, "chrf": score}
+    every = {"utterances": 2, "words": 4, "wer": score, "cer": score, "chrf": score}
+    every["bleu"] = {**score, "value": 0.0}  # of texts of fewer than four words
     print(json.dumps({"scores": {"all": every}, "audio_seconds": 3.0}))
     lines = [("b", "one two", "one\\u2028too"), ("a", "one two", "two")]
     keys = ("id", "reference", "hypothesis")
@@ -108,7 +112,8 @@ def recipe(tmp_path: Path, learnt: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """The folder of the experiment, in the current one."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "learnt").symlink_to(learnt)
-    monkeypatch.setattr("foldformer.experiment.runner.fingerprint", "of {}".format)
+    for module in ("begun", "runner"):
+        monkeypatch.setattr(f"foldformer.experiment.{module}.fingerprint", "of {}".format)
     (tmp_path / "player.py").write_text(PLAYER)
     folder = tmp_path / "recipe"
     folder.mkdir()
@@ -129,9 +134,11 @@ def compressed(recipe: Path) -> Path:
 def runner(recipe: Path) -> Callable[..., tuple[Runner, list[str]]]:
     """Make a runner and the list of what it says: `runner(jobs=2)`."""
 
-    def make(jobs: int = 1, name: str = "experiment.yaml") -> tuple[Runner, list[str]]:
+    def make(
+        jobs: int = 1, name: str = "experiment.yaml", smoke: bool = False
+    ) -> tuple[Runner, list[str]]:
         place = recipe / name
-        planned = plan(read_experiment(place), place)
+        planned = plan(read_experiment(place), place, smoke)
         said: list[str] = []
         command = (sys.executable, "-I", "-S", "player.py")
         return Runner(planned, planned.runs, jobs, said.append, said.append, command), said

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from foldformer.errors import InputError
-from foldformer.experiment.results import append_plan, cut_torn_line, read_results
+from foldformer.experiment.result import Scored
+from foldformer.experiment.results import (
+    Counted,
+    append_plan,
+    append_result,
+    mend_last_line,
+    read_counts,
+    read_results,
+)
 
 
 def test_results_come_back(tmp_path: Path, write_results: Callable[..., Path]) -> None:
@@ -38,16 +46,29 @@ def test_of_several_lines_of_a_run_the_last_one_counts(
     assert path.read_text().count('"plan"') == 1
 
 
-def test_a_torn_line_is_none(tmp_path: Path, write_results: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("torn", ['{"task":"recog', '{"examples":"\u20ac'], ids=["key", "letter"])
+def test_a_torn_line_is_none(tmp_path: Path, write_results: Callable[..., Path], torn: str) -> None:
     path = write_results(tmp_path)
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"task":"recog')
+    path.write_bytes(whole + torn.encode()[:-1])
     assert len(read_results(path).results) == 12
-    cut_torn_line(path)
+    assert mend_last_line(path).startswith(torn[:-1])
     assert path.read_bytes() == whole
-    cut_torn_line(path)
+    assert mend_last_line(path) == ""
     assert path.read_bytes() == whole
-    cut_torn_line(tmp_path / "nothing")
+    assert mend_last_line(tmp_path / "nothing") == ""
+
+
+def test_a_last_line_that_lacks_its_newline_alone_counts(
+    tmp_path: Path, write_results: Callable[..., Path]
+) -> None:
+    """An editor or a copy may leave it so."""
+    path = write_results(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole.removesuffix(b"\n"))
+    assert len(read_results(path).results) == 12
+    assert mend_last_line(path) == ""
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -120,6 +141,38 @@ def test_counts_of_other_sets_or_utterances_are_named(
     file.write_bytes(gzip.compress(b'{"spoken": {"utterances": "x", "counts": [1, 2]}}'))
     with pytest.raises(InputError, match="expected a row of counts for each utterance"):
         recorded.counts(result)
+
+
+@pytest.mark.parametrize("other", ["recognition/k9-r16/1", "translation/dense/1"])
+def test_counts_of_another_model_are_named(
+    tmp_path: Path, write_results: Callable[..., Path], other: str
+) -> None:
+    """It heard as many utterances of the same name."""
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    result = recorded.results["recognition/dense/1"]
+    result = replace(result, scores={"spoken": result.scores["spoken"]})
+    spoken = {"spoken": read_counts(tmp_path / recorded.results[other].counts)["spoken"]}
+    append_result(path, result, spoken)
+    with pytest.raises(
+        InputError,
+        match=r"recognition\.dense\.1\.json\.gz: is of another result than the line of "
+        r"recognition/dense/1 in numbers\.jsonl: WER on spoken is (27.1875|nan) by the counts, 10",
+    ):
+        recorded.counts(result)
+
+
+def test_an_error_rate_of_no_words_at_all_is_that_of_its_counts(
+    tmp_path: Path, write_results: Callable[..., Path]
+) -> None:
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    result = recorded.results["recognition/dense/1"]
+    none = Scored(value=None, low=None, high=None)
+    result = replace(result, scores={"spoken": replace(result.scores["spoken"], wer=none)})
+    counts = {"spoken": Counted(utterances="x", counts=np.eye(40, 4) * [1, 1, 1, 0])}
+    append_result(path, result, counts)
+    assert recorded.counts(result)["spoken"].utterances == "x"
 
 
 DAMAGED_DEFLATE = gzip.compress(b"{}")[:10] + b"\xff" * 20

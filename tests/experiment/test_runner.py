@@ -16,7 +16,9 @@ import pytest
 from foldformer.checkpoint import read_model_config
 from foldformer.cli.main import main
 from foldformer.errors import InputError, Stopped
+from foldformer.experiment.plan import Run
 from foldformer.experiment.processes import end
+from foldformer.experiment.result import Code
 from foldformer.experiment.results import read_results
 from foldformer.experiment.runner import Runner
 from foldformer.experiment.steps import Step
@@ -212,6 +214,25 @@ def test_results_of_nobody_knows_which_plan_are_finished(runner: Make, asked: As
     assert len(asked()) == before
 
 
+def test_a_torn_line_is_cut_and_a_whole_one_that_lacks_its_newline_is_kept(
+    runner: Make, asked: Asked
+) -> None:
+    first, _ = runner()
+    assert first.run()
+    path, before = first.plan.results, len(asked())
+    whole = path.read_bytes()
+    path.write_bytes(whole.removesuffix(b"\n"))
+    second, said = runner()
+    assert second.run()
+    assert (path.read_bytes(), len(asked())) == (whole, before)
+    assert said[0].startswith("10 runs: 10 done before")
+    path.write_bytes(whole + b'{"task":"recog')
+    third, said = runner()
+    assert third.run()
+    assert (path.read_bytes(), len(asked())) == (whole, before)
+    assert said[0] == f'cut from {path}: a torn last line, {{"task":"recog…'
+
+
 def test_a_model_that_is_gone_is_trained_again_for_what_needs_it(
     runner: Make, asked: Asked
 ) -> None:
@@ -288,6 +309,169 @@ def test_a_compressed_cell_says_what_it_was_made_of(
     path.write_text(path.read_text().replace("uses: 1}", "uses: 1, training.clip: 2.0}"))
     assert runner()[0].run()
     assert "recognition/k3-short/1" in models(asked()[before:], "compress")
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Change the code, which is what a file says: `written("another")`."""
+
+    def write(text: str) -> None:
+        Path("code").write_text(text)
+
+    def digests(compressed: bool = False) -> tuple[str, str | None]:
+        return Path("code").read_text(), "compresses" if compressed else None
+
+    def code(compressed: bool = False) -> Code:
+        digest, compress = digests(compressed)
+        return Code(revision=f"revision of {digest}", digest=digest, compress=compress)
+
+    monkeypatch.setattr("foldformer.experiment.begun.digests", digests)
+    monkeypatch.setattr("foldformer.experiment.begun.code", code)
+    return write
+
+
+def other_code(run: Run) -> str:
+    """How it is said that a model is of the code `first`, which is no longer there."""
+    return (
+        f"{run.model}: its training began by other code than that of now: revision of first, "
+        "digest first; go back to that, or remove the folder to train it anew"
+    )
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_code_that_changes_during_a_run_fails_it(
+    compressed: Path, runner: Make, written: Callable[[str], None], asked: Asked, verb: str
+) -> None:
+    """No line says that a model of the old code is one of the new."""
+    written("first")
+    Path("changes").write_text(verb)
+    first, _ = runner()
+    assert not first.run()
+    run = first.runs["recognition/dense/1"]
+    assert first.failed[run.name] == other_code(run)
+    assert (run.name in models(asked(), "evaluate")) == (verb == "evaluate")
+    assert run.name not in read_results(first.plan.results).results
+    Path("changes").unlink()
+    before = len(asked())
+    second, _ = runner()
+    assert not second.run()
+    assert second.failed[run.name] == other_code(run)
+    assert len(asked()) == before + 1  # the corpus
+    written("first")
+    assert runner()[0].run()
+    results = read_results(first.plan.results).results
+    assert results[run.name].code == Code(revision="revision of first", digest="first")
+    assert results["recognition/k3/1"].code.digest == "another"
+    assert results["recognition/k3-short/1"].code.compress == "compresses"
+
+
+def test_a_training_that_was_stopped_goes_on_by_the_same_code_alone(
+    runner: Make, written: Callable[[str], None]
+) -> None:
+    written("first")
+    Path("broken").write_text("recognition/k3/1")
+    first, _ = runner()
+    run = first.runs["recognition/k3/1"]
+    (run.model / "training").mkdir(parents=True)  # of before there were notes
+    assert not first.run()
+    written("another")
+    Path("broken").unlink()
+    second, _ = runner()
+    assert not second.run()
+    assert second.failed[run.name] == other_code(run)
+    written("first")
+    third, _ = runner()
+    assert third.run()
+    assert read_results(third.plan.results).results[run.name].code == Code(
+        revision="revision of first", digest="first"
+    )
+
+
+@pytest.mark.parametrize("needing", ["translation/k3/1", "recognition/k3-int8/1"])
+def test_what_is_made_of_a_model_is_made_by_the_same_code(
+    runner: Make, written: Callable[[str], None], needing: str
+) -> None:
+    written("first")
+    first, _ = runner()
+    assert first.run()
+    path = first.plan.results
+    task, cell, _ = needing.split("/")
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join(x for x in lines if f'"{task}","cell":"{cell}","seed":1' not in x))
+    if first.runs[needing].trains:
+        shutil.rmtree(first.runs[needing].place)
+    written("another")
+    second, _ = runner()
+    assert not second.run()
+    assert second.failed == {needing: other_code(first.runs["recognition/k3/1"])}
+    shutil.rmtree(first.runs["recognition/k3/1"].model)
+    third, said = runner()
+    assert third.run()
+    assert any(line.startswith("trained recognition/k3/1 again") for line in said)
+    assert read_results(path).results[needing].code.digest == "another"
+
+
+def test_data_are_those_that_a_training_began_with_and_an_evaluation_heard(
+    recipe: Path, runner: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Path("runs/played/recognition/dense/1/evaluate-digits.log")
+    log.mkdir(parents=True)
+    assert not runner()[0].run()
+    log.rmdir()
+    for module in ("begun", "runner"):
+        monkeypatch.setattr(f"foldformer.experiment.{module}.fingerprint", "other {}".format)
+    second, _ = runner()
+    assert second.run()
+    assert read_results(second.plan.results).results["recognition/dense/1"].data == {
+        "train": "of data/played/train.jsonl.gz",
+        "valid": "of data/played/dev.jsonl.gz",
+        "digits": "other data/played/test.jsonl.gz",
+    }
+
+
+def test_a_note_that_is_damaged_fails_its_run_alone(runner: Make) -> None:
+    Path("broken").write_text("recognition/k3/1")
+    first, _ = runner()
+    assert not first.run()
+    note = first.runs["recognition/k3/1"].place / "begun.json"
+    (note.parent / "model" / "training").mkdir(parents=True)
+    note.write_text("{}")
+    Path("broken").unlink()
+    second, _ = runner()
+    assert not second.run()
+    assert (
+        second.failed["recognition/k3/1"]
+        == f"{note}: cannot be read: code: missing; it has no default"
+    )
+
+
+def test_a_smoke_test_is_done_again_by_other_code(
+    compressed: Path, runner: Make, written: Callable[[str], None], asked: Asked
+) -> None:
+    """From nothing: a model that is there, whole or not, would show nothing of the code."""
+    written("first")
+    Path("broken").write_text("recognition/k3/1")
+    first, _ = runner(smoke=True)
+    half = first.runs["recognition/k3/1"].model / "training"
+    half.mkdir(parents=True)
+    assert not first.run()
+    assert not half.exists()
+    Path("broken").unlink()
+    assert runner(smoke=True)[0].run()
+    before, trained = len(asked()), [run.name for run in first.runs.values() if run.trains]
+    second, said = runner(smoke=True)
+    assert second.run()
+    assert (len(asked()), said[0][:21]) == (before, "6 runs: 6 done before")
+    written("another")
+    (first.runs["recognition/dense/1"].model / "old").write_text("")
+    third, said = runner(smoke=True)
+    assert third.run()
+    assert said[0].startswith("6 runs: 0 done before")
+    again = asked()[before:]
+    assert sorted(models(again, "train") + models(again, "compress")) == sorted(trained)
+    assert not (first.runs["recognition/dense/1"].model / "old").exists()
+    codes = {each.code.digest for each in read_results(third.plan.results).results.values()}
+    assert codes == {"another"}
 
 
 def ablations(recipe: Path, old: str, new: str) -> None:

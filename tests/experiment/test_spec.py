@@ -37,6 +37,11 @@ from foldformer.experiment.spec import read_experiment
         ("config: base.yaml, measure: wer", "config: base.yaml, minutes: 0, measure: wer",
          "minutes: expected more than 0"),
         ("sets: {digits: data/played/test.jsonl.gz}}\n  tr", "sets: {}}\n  tr", "one manifest or"),
+        ("sets: {digits: ", "sets: {'< 5 s': a.jsonl, '> 5 s': ",
+         "tasks.recognition: sets.> 5 s: becomes the file --5-s.json, as '< 5 s' does"),
+        ("sets: {digits: ", "sets: {train: ", "sets.train: is what something else of a run is cal"),
+        ("sets: {digits: ", "sets: {valid: ", "sets.valid: is what something else of a run is cal"),
+        ("smoke:\n", "smoke:\n  sets: {earlier: a.jsonl}\n", "smoke: sets.earlier: is what someth"),
     ],
 )  # fmt: skip
 def test_a_wrong_experiment_is_named(recipe: Path, old: str, new: str, message: str) -> None:

@@ -14,9 +14,16 @@ import torch
 from foldformer.checkpoint import load_model, read_model_config
 from foldformer.decode.measures import MEASURES
 from foldformer.errors import InputError, SpecError
-from foldformer.experiment.origin import code, machine, versions
+from foldformer.experiment.origin import machine, versions
 from foldformer.experiment.plan import Plan, Run
-from foldformer.experiment.result import OF_A_VALIDATION, Example, ModelSize, Result, SetScores
+from foldformer.experiment.result import (
+    OF_A_VALIDATION,
+    Code,
+    Example,
+    ModelSize,
+    Result,
+    SetScores,
+)
 from foldformer.experiment.results import Counted, digest_of
 from foldformer.experiment.steps import scores_of, transcripts_of
 from foldformer.measure.similarity import Cosines, cosines
@@ -31,13 +38,14 @@ _OF_AN_EXAMPLE = ("id", "language", "reference", "hypothesis")
 
 
 def gather(
-    plan: Plan, run: Run, data: Mapping[str, str], jobs: int
+    plan: Plan, run: Run, code: Code, data: Mapping[str, str], jobs: int
 ) -> tuple[Result, dict[str, Counted]]:
     """The result of a run that is trained and evaluated, and the counts of its utterances.
 
     Args:
         plan: the experiment.
         run: the run.
+        code: what it was trained and scored by.
         data: the fingerprints of what it was trained and scored on.
         jobs: runs that shared the machine.
 
@@ -70,7 +78,7 @@ def gather(
         compress=run.made,
         decode=run.decode,
         data=dict(data),
-        code=code(run.compress is not None),
+        code=code,
         versions=versions(),
         machine=machine(jobs),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

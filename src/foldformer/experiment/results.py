@@ -4,15 +4,18 @@ import errno
 import gzip
 import hashlib
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from foldformer.decode.bootstrap import Array
+from foldformer.decode.measures import MEASURES
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.result import Result
 from foldformer.experiment.spec import ExperimentSpec
@@ -72,13 +75,23 @@ class Recorded:
                 f"{file}: has the counts of {_spoken(here)}; expected {_spoken(said)}, as the line "
                 f"of {result.name} in {self.path.name} says: take both from the same place"
             )
+        for name, each in found.items():
+            value = _value(each.counts, result.measure)
+            told = result.scores[name].by(result.measure).value
+            if not math.isclose(value, math.inf if told is None else told, rel_tol=1e-6):
+                raise InputError(
+                    f"{file}: is of another result than the line of {result.name} in "
+                    f"{self.path.name}: {result.measure.upper()} on {name} is {value:g} by the "
+                    f"counts, {told} by the line; take both from the same place, or remove the "
+                    "line and run the experiment again"
+                )
         return found
 
 
 def read_results(path: Path) -> Recorded:
     """The results in a file; one that does not exist holds none.
 
-    A last line without an end was being written when the process or the machine died: it is none.
+    A last line that was being written when the process or the machine died is none.
 
     Raises:
         InputError: the file is damaged; the message names the line.
@@ -86,13 +99,15 @@ def read_results(path: Path) -> Recorded:
     spec: ExperimentSpec | None = None
     history: list[tuple[Result, ExperimentSpec | None]] = []
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
+        *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    except OSError as error:
         raise InputError(f"{path}: cannot be read as results: {error}") from None
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
+    if not _is_torn(last):
+        lines.append(last)
+    for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         try:
-            data = json.loads(line)
+            data = json.loads(line.decode())
         except (ValueError, RecursionError):  # a number of thousands of digits; brackets
             raise InputError(
                 f"{where}: is not JSON; expected results of `foldformer experiment`"
@@ -106,6 +121,13 @@ def read_results(path: Path) -> Recorded:
             raise InputError(f"{where}: {error}") from None
     results = {result.name: result for result, _ in history}
     return Recorded(path=path, spec=spec, results=results, history=tuple(history))
+
+
+def _value(counts: Array, measure: Literal["wer", "bleu"]) -> float:
+    """The score that counts give; none where they are those of another measure."""
+    asked = MEASURES[measure]
+    same = counts.shape[1] == asked.counts([""], [""]).shape[1]
+    return asked.value(counts) if same else math.nan
 
 
 def _spoken(utterances: Mapping[str, int]) -> str:
@@ -169,15 +191,30 @@ def _rows(counts: object) -> Array:
     return found
 
 
-def cut_torn_line(path: Path) -> None:
-    """Remove a last line without an end. Only who holds the lock of the experiment may do that."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+def mend_last_line(path: Path) -> str:
+    """End a last line that lacks its newline alone; cut one that is torn, and return what it was.
+
+    Only who holds the lock of the experiment may do that.
+    """
+    last = path.read_bytes().rpartition(b"\n")[2] if path.exists() else b""
+    if not last:
+        return ""
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if not _is_torn(last):
+            file.write(b"\n")
+            return ""
+        file.truncate(end - len(last))
+    return last.decode(errors="replace")
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line was not written to its end: our lines are JSON from the last letter on."""
+    try:
+        json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _append(path: Path, data: Mapping[str, object]) -> None:

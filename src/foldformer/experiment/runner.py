@@ -1,11 +1,14 @@
 """Does what is left of an experiment: trains, evaluates, records; several runs side by side."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from foldformer.errors import InputError, SpecError
+from foldformer.experiment.begun import Begun, begin, check_code
 from foldformer.experiment.fingerprint import fingerprint
 from foldformer.experiment.finished import check_start, is_finished, result_beside
 from foldformer.experiment.gather import gather
@@ -18,7 +21,7 @@ from foldformer.experiment.results import (
     append_line,
     append_plan,
     append_result,
-    cut_torn_line,
+    mend_last_line,
     read_results,
 )
 from foldformer.experiment.steps import (
@@ -43,7 +46,9 @@ class _Active:
     """A run that is being done: the command at work, and those that follow."""
 
     run: Run
-    begun: float
+    began: Begun
+    data: dict[str, str]
+    since: float
     whole: bool
     steps: list[Step]
     step: Step
@@ -77,7 +82,6 @@ class Runner:
         self._waiting: list[Run] = []
         self._active: list[_Active] = []
         self._done: set[str] = set()
-        self._data: dict[tuple[str, ...], str] = {}
         self._held: tuple[int, ...] = ()
         self._recorded = Recorded(path=self.plan.results, spec=None, results={})
 
@@ -107,7 +111,8 @@ class Runner:
             stopped_by_signals(),
         ):
             self._held = (lock.fileno(),)  # trainings hold the models' folder, and no results
-            cut_torn_line(self.plan.results)
+            if torn := mend_last_line(results):
+                self.say(f"cut from {results}: a torn last line, {torn[:60]}…")
             self._recorded = read_results(self.plan.results)
             self._done = {
                 run.name
@@ -149,9 +154,12 @@ class Runner:
 
     def _take(self, beside: Mapping[str, Result]) -> None:
         """Let results of the experiment beside stand here, too, where they heard the same data."""
+        told = cache(fingerprint)  # each once for all of them
         for name, result in beside.items():
+            run = self.runs[name]
+            manifests = {"train": run.config.data.train, "valid": run.config.data.valid, **run.sets}
             try:
-                same = self._fingerprints(self.runs[name]) == result.data
+                same = {key: told(each) for key, each in manifests.items()} == result.data
                 why = "it heard other data"
             except InputError as error:
                 same, why = False, str(error)
@@ -203,16 +211,30 @@ class Runner:
                 self._fail(run, str(error))
 
     def _start(self, run: Run) -> None:
+        if self.plan.smoke and run.trains:  # one that is there would show nothing of the code
+            shutil.rmtree(run.model, ignore_errors=True)
         check_start(self.plan, run, self._recorded)
+        began = begin(self.plan, run)
         # A training that is complete says so at once, or that it was another one.
         steps = training_of(run)
         if run.name not in self._done:
             steps += evaluations_of(run)
         whole = run.trains and not (run.model / STATE / LAST).exists()
         first, *rest = steps
-        process = first.start(self.command, self._held)
-        self._active.append(_Active(run, time.monotonic(), whole, rest, first, process))
+        data = dict(began.data)
+        process = self._launch(run, first, began, data)
+        self._active.append(
+            _Active(run, began, data, time.monotonic(), whole, rest, first, process)
+        )
         self.say(f"begun   {run.name}")
+
+    def _launch(
+        self, run: Run, step: Step, began: Begun, data: dict[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        """Start a step, by the code that its run began with; note in `data` what it hears."""
+        check_code(run, began)
+        data |= {name: fingerprint(manifest) for name, manifest in step.hears.items()}
+        return step.start(self.command, self._held)
 
     def _look(self) -> None:
         """Go on with what has ended, and show how far the rest is."""
@@ -239,20 +261,21 @@ class Runner:
         """Start the next step of a run."""
         active.step = active.steps.pop(0)
         try:
-            active.process = active.step.start(self.command, self._held)
+            active.process = self._launch(active.run, active.step, active.began, active.data)
         except InputError as error:
             self._active.remove(active)
             self._fail(active.run, str(error))
 
     def _finish(self, active: _Active) -> None:
-        run, minutes = active.run, (time.monotonic() - active.begun) / 60
+        run, minutes = active.run, (time.monotonic() - active.since) / 60
         if active.whole:
             self._clock.took(run, minutes)
         if run.name in self._done:
             self.say(f"trained {run.name} again, in {spoken(minutes)}; its result stands")
             return
         try:
-            result, counts = gather(self.plan, run, self._fingerprints(run), self.jobs)
+            check_code(run, active.began)
+            result, counts = gather(self.plan, run, active.began.code, active.data, self.jobs)
         except (InputError, SpecError) as error:
             self._fail(run, str(error))
             return
@@ -263,18 +286,6 @@ class Runner:
     def _fail(self, run: Run, reason: str) -> None:
         self.failed[run.name] = reason
         self.say(f"failed  {run.name}: {reason}")
-
-    def _fingerprints(self, run: Run) -> dict[str, str]:
-        data = run.config.data
-        manifests: dict[str, str | tuple[str, ...]] = {"train": data.train, "valid": data.valid}
-        return {name: self._fingerprint(each) for name, each in {**manifests, **run.sets}.items()}
-
-    def _fingerprint(self, manifests: str | tuple[str, ...]) -> str:
-        """Each once for all runs."""
-        key = (manifests,) if isinstance(manifests, str) else manifests
-        if key not in self._data:
-            self._data[key] = fingerprint(manifests)
-        return self._data[key]
 
     def _state(self) -> str:
         """One line: what is at work, how much is done, when it will all be done."""

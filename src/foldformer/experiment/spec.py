@@ -15,6 +15,9 @@ LEARNING = ("data.", "training.")
 EXPERIMENT = "experiment.yaml"
 """The experiment of a recipe folder, unless a file is named."""
 
+_TAKEN = ("train", "valid", "earlier", "begun")
+"""Names that no set can have: fingerprints of data are called so, and files of a run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeSpec(Spec):
@@ -48,6 +51,7 @@ class TaskSpec(Spec):
     def __post_init__(self) -> None:
         if not self.sets:
             raise SpecError("sets: expected one manifest or more")
+        _check_sets(self.sets)
         if not self.minutes > 0:
             raise SpecError(f"minutes: expected more than 0, got {self.minutes}")
 
@@ -123,6 +127,9 @@ class SmokeSpec(Spec):
     """Manifests to score on, in place of every task's; empty keeps those."""
     tasks: dict[str, dict[str, object]] = field(default_factory=dict)
     """More dotted keys, for the trainings of one task."""
+
+    def __post_init__(self) -> None:
+        _check_sets(self.sets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +207,26 @@ class ExperimentSpec(Spec):
     def seeds_of(self, cell: str) -> tuple[int, ...]:
         """The seeds that a cell is run with."""
         return self.cells[cell].seeds or self.seeds
+
+
+def file_name(name: str) -> str:
+    """The name of a set as that of its files in the folder of a run, less their ends."""
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
+def _check_sets(names: Iterable[str]) -> None:
+    """Refuse names of sets whose fingerprints or files would be those of something else."""
+    files: dict[str, str] = {}
+    for name in names:
+        file = file_name(name)
+        if file in _TAKEN:
+            raise SpecError(f"sets.{name}: is what something else of a run is called; rename it")
+        if file in files:
+            raise SpecError(
+                f"sets.{name}: becomes the file {file}.json, as {files[file]!r} does; choose "
+                "names that differ in letters or digits"
+            )
+        files[file] = name
 
 
 def _check_known(where: str, name: str | None, known: Iterable[str]) -> None:

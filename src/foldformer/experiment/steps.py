@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from foldformer.errors import InputError
 from foldformer.experiment.plan import Run
+from foldformer.experiment.spec import file_name
 from foldformer.train.curve import read_curve
 from foldformer.train.state import STATE
 
@@ -27,12 +28,14 @@ class Step:
         words: what follows `foldformer`.
         log: where its errors go.
         output: where it prints to; the log unless given.
+        hears: {name: manifest} of the set that it scores on, if it does.
     """
 
     what: str
     words: tuple[str, ...]
     log: Path
     output: Path | None = None
+    hears: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self, command: Sequence[str] = COMMAND, held: Sequence[int] = ()
@@ -96,8 +99,9 @@ def evaluations_of(run: Run) -> list[Step]:
             what=f"evaluation on {name}",
             words=("evaluate", str(run.model), manifest, *_options(run), "--json", "--output",
                    str(transcripts_of(run, name))),
-            log=run.place / f"evaluate-{_plain(name)}.log",
+            log=run.place / f"evaluate-{file_name(name)}.log",
             output=scores_of(run, name),
+            hears={name: manifest},
         )
         for name, manifest in run.sets.items()
     ]  # fmt: skip
@@ -117,16 +121,12 @@ def corpora_of(commands: Sequence[str], output: Path) -> list[Step]:
 
 def scores_of(run: Run, name: str) -> Path:
     """Where the evaluation on a set prints its scores to."""
-    return run.place / f"{_plain(name)}.json"
+    return run.place / f"{file_name(name)}.json"
 
 
 def transcripts_of(run: Run, name: str) -> Path:
     """Where the evaluation on a set writes its transcripts."""
-    return run.place / f"{_plain(name)}.jsonl"
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name)
+    return run.place / f"{file_name(name)}.jsonl"
 
 
 def _options(run: Run) -> list[str]:
