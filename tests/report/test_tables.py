@@ -1,5 +1,6 @@
 """Tables of experiments: figures against plain computation; missing, foreign, mixed results."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,8 +141,9 @@ def test_shares_are_of_the_dense_model_that_a_table_compares_with(
     assert {cell: row.share for cell, row in found.items()} == {
         "dense": 100.0, "k3-r16": 50.0, "k9-r16": 50.0,
     }  # fmt: skip
-    foreign = {"recognition/k3-r16/1": {"config": {"model": {"encoder": {"layers": 3}}}}}
-    other = rows(read_evidence(write_results(tmp_path / "other", changed=foreign)))
+    foreign = {"config": {"model": {"encoder": {"layers": 3}}}}
+    changed = {f"recognition/k3-r16/{seed}": foreign for seed in (1, 2)}
+    other = rows(read_evidence(write_results(tmp_path / "other", changed=changed)))
     assert other["k3-r16"].share is None
 
 
@@ -214,9 +216,56 @@ def test_what_was_scored_by_another_measure_is_left_out_and_said(
     assert all(row.score is None for row in table(evidence, task).rows)
     shown = markdown([evidence])
     assert (
-        "6 of 12 planned runs have a result. Left out, since the experiment names another" in shown
+        "6 of 12 planned runs have a result. Left out, since they were trained, heard or scored in "
+        f"another way than the experiment says: {task}/dense/1, {task}/dense/2," in shown
     )
-    assert f"scored by: {task}/dense/1, {task}/k3-r16/1," in shown
+
+
+def test_a_seed_that_was_left_over_when_its_cell_was_changed_is_left_out_and_said(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Nothing says what a cell is but the newest line of it."""
+    older = {"config": {"model": {"encoder": {"layers": 3}}, "seed": 1, "output": "a"}}
+    evidence = read_evidence(write_results(tmp_path, changed={"recognition/k3-r16/1": older}))
+    assert evidence.otherwise == ("recognition/k3-r16/1",)
+    assert [each.seed for each in rows(evidence)["k3-r16"].results] == [2]
+    shown = markdown([evidence])
+    assert "11 of 12 planned runs have a result. Left out, since they were trained, heard" in shown
+
+
+def test_results_of_what_the_recipe_said_before_are_left_out_and_said(
+    tmp_path: Path, recipes: Path
+) -> None:
+    """As `foldformer experiment --list` has them: to be run again. Named by recipe or by results.
+
+    A file of results by itself has only its own plan, and is shown as that."""
+    recipe = tmp_path / "paper_table"
+    shutil.copytree(recipes / "paper_table", recipe)
+    results = recipe / "results" / "experiment.jsonl"
+    whole = read_evidence(recipe)
+    assert whole.otherwise == ()
+    (recipe / "recognition.yaml").rename(recipe / "other.yaml")
+    text = (recipe / "experiment.yaml").read_text()
+    for old, new in (
+        ("recognition.yaml", "other.yaml"),
+        ("linear.rank: 16}\n  k6", "linear.rank: 64}\n  k6"),
+        ("    paper: k6-r16\n", "    paper: k6-r16\n    decode: {weights: int8}\n"),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    (recipe / "experiment.yaml").write_text(text)
+    for place in (recipe, results):
+        evidence = read_evidence(place)
+        cells = {name.split("/")[1] for name in evidence.otherwise}
+        assert cells == {"k3-r16", "k6-r16"}
+        assert evidence.done == whole.done - len(evidence.otherwise)
+        scored = {row.cell for each in evidence.tables for row in each.rows if row.score}
+        assert (
+            scored == {row.cell for each in whole.tables for row in each.rows if row.score} - cells
+        )
+        assert f"experiment says: {', '.join(evidence.otherwise)}." in markdown([evidence])
+    (recipe / "experiment.yaml").unlink()
+    assert read_evidence(results).done == whole.done
 
 
 def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:

@@ -75,8 +75,8 @@ def status(evidence: Evidence) -> str:
     if evidence.otherwise:
         found = _status(evidence)
         return (
-            f"{found} Left out, since the experiment names another measure than they were scored "
-            f"by: {', '.join(evidence.otherwise)}."
+            f"{found} Left out, since they were trained, heard or scored in another way than the "
+            f"experiment says: {', '.join(evidence.otherwise)}."
         )
     return _status(evidence)
 
