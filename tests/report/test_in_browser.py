@@ -48,7 +48,8 @@ def page(
 
 
 def experiment(folder: Path, write_results: Callable[..., Path]) -> str:
-    """A run is missing, another one is of other code, a name is long."""
+    """A run is missing, others are of other code, a name is long."""
+    other = {"revision": "r", "digest": "x"}
     long = {"id": "x" * 200, "language": "en", "reference": "y" * 300, "hypothesis": "z" * 300}
     alike = tuple(tuple(1 - abs(i - j) / 18 for j in range(18)) for i in range(18))
     results = write_results(
@@ -57,7 +58,7 @@ def experiment(folder: Path, write_results: Callable[..., Path]) -> str:
         changed={
             "recognition/dense/1": {"examples": {"spoken": (long,)}, "similarity": alike},
             "recognition/k3-r16/1": {"similarity": alike},
-            "translation/k9-r16/1": {"code": {"revision": "r", "digest": "x"}},
+            **{f"translation/k9-r16/{seed}": {"code": other} for seed in (1, 2)},
         },
     )
     cosines = Similarity(model="runs/m", cosines=((1.0, 0.5), (0.5, 1.0)))

@@ -163,16 +163,47 @@ def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Wr
 def test_other_data_or_code_is_marked_and_not_compared(
     tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
 ) -> None:
-    path = write_results(tmp_path, changed={"recognition/k3-r16/2": {key: value}})
-    evidence = read_evidence(path)
+    """A row of its own by itself, and only beside the others."""
+    changed = {f"recognition/k3-r16/{seed}": {key: value} for seed in (1, 2)}
+    evidence = read_evidence(write_results(tmp_path, changed=changed))
     found = rows(evidence)
     assert found["k3-r16"].marks == (mark,)
+    assert found["k3-r16"].apart
+    assert list(found["k3-r16"].score.seeds) == [1, 2]
     assert (found["k3-r16"].change, found["k3-r16"].refused) == (None, mark)
     assert found["k9-r16"].marks == found["dense"].marks == ()
     assert found["k9-r16"].change is not None
     shown = markdown([evidence])
     assert f"| K = 3, R = 16 ({mark}) | 50.0 %" in shown
     assert f"none: {mark}" in shown
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mark"),
+    [
+        ("data", {"train": "t", "valid": "v", "spoken": "x", "new voices": "n"}, "other data"),
+        ("code", {"revision": "r", "digest": "x"}, "other code"),
+    ],
+)
+def test_a_seed_of_other_data_or_code_is_named_and_in_no_figure(
+    tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
+) -> None:
+    evidence = read_evidence(
+        write_results(tmp_path, changed={"recognition/k3-r16/2": {key: value}})
+    )
+    alone = read_evidence(write_results(tmp_path / "alone", without=("recognition/k3-r16/2",)))
+    row, same = rows(evidence)["k3-r16"], rows(alone)["k3-r16"]
+    assert (row.marks, row.apart) == ((f"seed 2: {mark}",), False)
+    assert [each.seed for each in row.results] == [1]
+    assert row.score.value == same.score.value
+    assert row.score.spread is None
+    assert row.change.value == same.change.value
+    assert row.fewer == (1,)
+    assert f"| K = 3, R = 16 (seed 2: {mark}) | 50.0 % | 2.00 |" in markdown([evidence])
+    # Of the model that others are compared with, too.
+    path = write_results(tmp_path / "dense", changed={"recognition/dense/1": {key: value}})
+    found = rows(read_evidence(path))
+    assert list(found["dense"].score.seeds) == list(found["k3-r16"].change.seeds) == [2]
 
 
 def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_results: Write) -> None:
@@ -187,8 +218,8 @@ def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_result
     found = rows(read_evidence(write_results(tmp_path, changed=changed)))
     assert found["dense"].marks == found["k3-r16"].marks == ()
     assert found["k3-r16"].change is not None
-    assert found["k9-r16"].marks == ("other code",)
-    assert (found["k9-r16"].change, found["k9-r16"].refused) == (None, "other code")
+    assert found["k9-r16"].marks == ("seed 2: other code",)
+    assert list(found["k9-r16"].change.seeds) == [1]
 
 
 def test_what_another_experiment_has_done_is_said_to_be_its(

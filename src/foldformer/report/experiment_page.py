@@ -25,7 +25,7 @@ from foldformer.report.row_text import (
     row_text,
     status,
 )
-from foldformer.report.tables import Table
+from foldformer.report.tables import Row, Table
 from foldformer.report.templates import templates
 
 _TITLES = {
@@ -85,7 +85,7 @@ def _table(table: Table) -> dict[str, Any]:
     points = [
         Point(row.stored / 1e6, row.score.value, row.score.low, row.score.high, row.title)
         for row in table.rows
-        if row.score is not None and row.stored is not None and not row.marks
+        if row.score is not None and row.stored is not None and not row.apart
     ]
     title = MEASURES[table.measure].title
     chart = None
@@ -106,33 +106,31 @@ def _table(table: Table) -> dict[str, Any]:
 def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
     """One figure for each table and task: the validation scores of the cells that train.
 
-    A cell with a mark in the table is left out: its scores are of other data or other code.
+    Its runs are those of the tables' figures, and a cell that is apart in one of them is left out.
     """
-    spec = evidence.spec
-    marked = {
-        (table.table, table.task, row.cell)
-        for table in evidence.tables
-        for row in table.rows
-        if row.marks
-    }
-    for name in dict.fromkeys(cell.table for cell in spec.cells.values()):
-        for task, said in spec.tasks.items():
-            lines = []
-            for cell, row in spec.cells.items():
-                found = [r for r in evidence.results.values() if (r.task, r.cell) == (task, cell)]
-                points = _mean_curve(found, said.measure)
-                if (name, task, cell) in marked:
-                    continue
-                if row.table == name and row.model_of is None and points:
-                    lines.append(Line(row.title, points))
-            if lines:
-                yield {
-                    "heading": f"{name}: {task}",
-                    "svg": curves(
-                        lines, "hours of audio heard", f"{MEASURES[said.measure].title}, validation"
-                    ),
-                    "legend": [(key(number), line.label) for number, line in enumerate(lines)],
-                }
+    for name, task in dict.fromkeys((each.table, each.task) for each in evidence.tables):
+        tables = [each for each in evidence.tables if (each.table, each.task) == (name, task)]
+        measure, lines = tables[0].measure, []
+        for rows in zip(*(table.rows for table in tables), strict=True):  # a cell, on every set
+            points = _mean_curve(_in_all(rows), measure)
+            row = rows[0]
+            if evidence.spec.cells[row.cell].model_of is None and points:
+                lines.append(Line(row.title, points))
+        if lines:
+            yield {
+                "heading": f"{name}: {task}",
+                "svg": curves(
+                    lines, "hours of audio heard", f"{MEASURES[measure].title}, validation"
+                ),
+                "legend": [(key(number), line.label) for number, line in enumerate(lines)],
+            }
+
+
+def _in_all(rows: Sequence[Row]) -> list[Result]:
+    """The runs of a cell that are in its figures on every set; none where one of them is apart."""
+    if any(row.apart for row in rows):
+        return []
+    return [each for each in rows[0].results if all(each in row.results for row in rows)]
 
 
 def _mean_curve(results: Sequence[Result], measure: str) -> tuple[tuple[float, float], ...]:
@@ -191,8 +189,8 @@ def _origin(evidence: Evidence) -> dict[str, Any]:
     results = list(evidence.results.values())
     data: dict[str, set[str]] = {}
     for result in results:
-        for name, digest in result.data.items():
-            data.setdefault(name, set()).add(digest)
+        for name, digest in result.data.items():  # tasks have data of their own
+            data.setdefault(f"{result.task}, {name}", set()).add(digest)
     return {
         "runs": results,
         "data": {name: sorted(digests) for name, digests in data.items()},
