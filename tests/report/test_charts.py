@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from foldformer.report.axis import Axis
 from foldformer.report.charts import Line, Point, curves, front, heat, key, scatter
 
 POINTS = [
@@ -100,6 +101,15 @@ def test_series_differ_without_their_colours() -> None:
     assert len(set(classes)) == 10
     signs = {re.sub(r'class="[^"]*"', "", str(key(number))) for number in range(4)}
     assert len(signs) == 4
+
+
+def test_no_axis_of_what_cannot_be_less_than_0_goes_below() -> None:
+    scores = [Point(1.0, 0.1, 0.0, 0.2, "a"), Point(2.0, 3.0, 2.5, 3.5, "b")]
+    line = Line("p", ((0.0, 0.0), (3.0, 40.0)))
+    for drawn in (scatter(scores, "MB", "WER %", True), curves([line], "hours", "WER %")):
+        assert not [each for each in texts(ET.fromstring(drawn)) if each.startswith("-")]
+    assert Axis([0.0, 100.0], (0.0, 10.0))(0.0) == 0.0
+    assert Axis([-1.0, 1.0], (0.0, 10.0))(-1.0) > 0.0
 
 
 @pytest.mark.parametrize("values", [(5.0,), (0.0, 0.0), (1e-3, 1e3)])

@@ -11,6 +11,7 @@ import pytest
 from foldformer.experiment.result import Code, Example
 from foldformer.experiment.results import read_results
 from foldformer.measure.similarity import Similarity
+from foldformer.report.estimates import Estimate
 from foldformer.report.evidence import read_evidence
 from foldformer.report.experiment_page import experiment_page
 
@@ -195,6 +196,21 @@ def test_what_is_marked_is_in_no_figure(tmp_path: Path, write_results: Write) ->
     (recognition,) = [each for each in charts if "WER %, validation" in each]
     assert recognition.endswith("of dense, K = 9, R = 16")
     assert sum("K = 3, R = 16" in each for each in charts) == 2  # of translation
+
+
+@pytest.mark.parametrize(("score", "figures"), [(0.004, 0), (89.0, 3), (104.0, 1)])
+def test_there_is_no_figure_of_scores_that_mean_nothing(
+    tmp_path: Path, write_results: Write, score: float, figures: int
+) -> None:
+    """Neither of models that make no error, nor of those that learnt nothing; a BLEU of 104 is."""
+    evidence = read_evidence(write_results(tmp_path))
+    same = Estimate(value=score, low=score, high=score, seeds={1: score})
+    tables = [
+        replace(each, rows=tuple(replace(row, score=same) for row in each.rows))
+        for each in evidence.tables
+    ]
+    page = experiment_page([replace(evidence, tables=tuple(tables))])
+    assert len(re.findall('aria-label=".*?; on the front: ', page)) == figures
 
 
 def test_each_task_has_data_of_its_own(tmp_path: Path, write_results: Write) -> None:

@@ -13,9 +13,9 @@ from foldformer.decode.score import score_text
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.results import Counted, Recorded, append_plan, read_results
 from foldformer.experiment.spec import ExperimentSpec
-from foldformer.report.estimates import Figures
+from foldformer.report.estimates import Estimate, Figures
 from foldformer.report.evidence import Evidence, read_evidence
-from foldformer.report.markdown import markdown
+from foldformer.report.markdown import markdown, markdown_table
 from foldformer.report.paper import paper
 from foldformer.report.tables import Row, Table, tables_of
 
@@ -297,6 +297,43 @@ def test_results_of_what_the_recipe_said_before_are_left_out_and_said(
         assert f"experiment says: {', '.join(evidence.otherwise)}." in markdown([evidence])
     (recipe / "experiment.yaml").unlink()
     assert read_evidence(results).done == whole.done
+
+
+@pytest.mark.parametrize(("score", "learnt"), [(90.0, False), (89.0, True)])
+def test_a_set_of_which_nothing_was_learnt_says_so(
+    tmp_path: Path, write_results: Write, score: float, learnt: bool
+) -> None:
+    """And the paper's figures, of models that have learnt, do not stand beside."""
+    found = table(read_evidence(write_results(tmp_path)))
+    best = Estimate(value=score, low=score, high=score, seeds={1: score})
+    worst = replace(best, value=120.0)
+    figures = (worst, best, None)
+    same = [replace(row, score=each) for row, each in zip(found.rows, figures, strict=True)]
+    found = replace(found, rows=tuple(same))
+    assert found.learnt == learnt
+    shown = markdown_table(found)
+    assert ("Not learnt (no WER is below 90 %): differences mean nothing." in shown) != learnt
+    assert ("paper: WER %" in shown) == ("arXiv" in shown) == learnt
+
+
+def test_there_is_no_change_against_a_bleu_of_0(tmp_path: Path, write_results: Write) -> None:
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+
+    class Nothing(Recorded):
+        def counts(self, result):
+            found = super().counts(result)
+            if result.task != "translation":
+                return found
+            return {name: replace(each, counts=0 * each.counts) for name, each in found.items()}
+
+    nothing = Nothing(path=path, spec=spec, results=read_results(path).results)
+    last = list(tables_of(spec, nothing))[-1]
+    assert last.rows[1].refused == "BLEU of dense is 0"
+    shown = markdown_table(last)
+    assert "| none: BLEU of dense is 0 |" in shown
+    assert "Not learnt (no BLEU is 1 or more): differences mean nothing." in shown
 
 
 def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:

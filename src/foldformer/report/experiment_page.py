@@ -89,14 +89,14 @@ def _table(table: Table) -> dict[str, Any]:
     ]
     title = MEASURES[table.measure].title
     chart = None
-    if len(points) > 1:
+    if len(points) > 1 and table.learnt and any(round(each.y, 2) for each in points):
         chart = scatter(points, "MB of weights", title, table.lower_is_better)
     return {
         "heading": heading(table),
         "title": title,
         "rows": [row_text(row, table.measure) for row in table.rows],
         "missing": [row.score is None for row in table.rows],
-        "paper": any(row.paper is not None for row in table.rows),
+        "paper": table.with_paper,
         "compared": any(row.change is not None or row.refused for row in table.rows),
         "notes": notes(table),
         "chart": chart,

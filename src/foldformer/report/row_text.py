@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from foldformer.report.evidence import Evidence
 from foldformer.report.paper import paper
-from foldformer.report.tables import Row, Table
+from foldformer.report.tables import LEARNT, Row, Table
 from foldformer.report.written import figure, megabytes, percent, spoken_seeds, with_interval
 
 
@@ -113,6 +113,10 @@ def notes(table: Table) -> list[str]:
         found.append(f"{utterances} utterances, {words} words.")
     if table.about:
         found.append(f"{table.set}: {table.about}.")
+    if not table.learnt:
+        bound = {"wer": "no WER is below {:g} %", "bleu": "no BLEU is {:g} or more"}[table.measure]
+        said = bound.format(LEARNT[table.measure])
+        found.append(f"Not learnt ({said}): differences mean nothing.")
     if any(row.marks for row in table.rows):
         found.append(
             "Marked: trained or scored on other data, or by other code, than most. Seeds that a "

@@ -14,6 +14,9 @@ from foldformer.report.origins import Origin, alike, marks_of, usual_of
 from foldformer.report.paper import PaperRow, paper
 from foldformer.report.shares import share_of
 
+LEARNT = {"wer": 90.0, "bleu": 1.0}
+"""Where scores that mean anything begin: below the error rate, at the BLEU."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -98,6 +101,18 @@ class Table:
         """As of errors."""
         return MEASURES[self.measure].lower_is_better
 
+    @property
+    def learnt(self) -> bool:
+        """Whether a model scores as one that has learnt something would; True without scores."""
+        scores = [row.score.value for row in self.rows if row.score is not None]
+        bound = LEARNT[self.measure]
+        return not scores or (min(scores) < bound if self.lower_is_better else max(scores) >= bound)
+
+    @property
+    def with_paper(self) -> bool:
+        """Whether the paper's figures stand beside: not those of models that learnt nothing."""
+        return self.learnt and any(row.paper is not None for row in self.rows)
+
 
 def tables_of(spec: ExperimentSpec, recorded: Recorded) -> Iterator[Table]:
     """One table for each of the experiment's, in each task, on each set.
@@ -172,7 +187,7 @@ class _Sheet:
         fewer: tuple[int, ...] = ()
         if said.against is not None and said.table == table:
             others = self.alike(said.against, usual)
-            change, refused = self.change(results, others)
+            change, refused = self.change(results, others, self.spec.cells[said.against].title)
             if change is not None and not results.keys() == others.keys() == change.seeds.keys():
                 fewer = tuple(change.seeds)
         return replace(
@@ -217,9 +232,9 @@ class _Sheet:
         return Origin(data, result.code.digest, result.code.compress)
 
     def change(
-        self, here: dict[int, Result], there: dict[int, Result]
+        self, here: dict[int, Result], there: dict[int, Result], title: str
     ) -> tuple[Estimate | None, str | None]:
-        """The relative change over the seeds that both have; or why there is none."""
+        """The change over the seeds that both have, `title` the other one's; or why not."""
         seeds = [seed for seed in here if seed in there]
         if not seeds:
             return None, "nothing to compare with"
@@ -230,4 +245,8 @@ class _Sheet:
             return None, "other utterances"
         runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
         change = self.figures.change(runs, others)
-        return change, None if change is not None else "the other may be 0"
+        if change is not None:
+            return change, None
+        nothing = not round(self.figures.score(others).value, 2)
+        name = MEASURES[self.spec.tasks[self.task].measure].title.removesuffix(" %")
+        return None, f"{name} of {title} {'is' if nothing else 'may be'} 0"
