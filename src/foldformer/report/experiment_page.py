@@ -82,15 +82,15 @@ def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    points = [
-        Point(row.stored / 1e6, row.score.value, row.score.low, row.score.high, row.title)
-        for row in table.rows
+    points = [  # a series is a row, so that a model looks the same in all figures of a table
+        Point(row.stored / 1e6, row.score.value, row.score.low, row.score.high, row.title, number)
+        for number, row in enumerate(table.rows)
         if row.score is not None and row.stored is not None and not row.apart
     ]
     title = MEASURES[table.measure].title
-    chart = None
+    chart, unnamed = None, list[Point]()
     if len(points) > 1 and table.learnt and any(round(each.y, 2) for each in points):
-        chart = scatter(points, "MB of weights", title, table.lower_is_better)
+        chart, unnamed = scatter(points, "MB of weights", title, table.lower_is_better)
     return {
         "heading": heading(table),
         "title": title,
@@ -100,6 +100,7 @@ def _table(table: Table) -> dict[str, Any]:
         "compared": any(row.change is not None or row.refused for row in table.rows),
         "notes": notes(table),
         "chart": chart,
+        "legend": [(key(each.series), each.label) for each in unnamed],
     }
 
 
@@ -111,18 +112,19 @@ def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
     for name, task in dict.fromkeys((each.table, each.task) for each in evidence.tables):
         tables = [each for each in evidence.tables if (each.table, each.task) == (name, task)]
         measure, lines = tables[0].measure, []
-        for rows in zip(*(table.rows for table in tables), strict=True):  # a cell, on every set
+        cells = zip(*(table.rows for table in tables), strict=True)  # each on every set
+        for number, rows in enumerate(cells):
             points = _mean_curve(_in_all(rows), measure)
             row = rows[0]
             if evidence.spec.cells[row.cell].model_of is None and points:
-                lines.append(Line(row.title, points))
+                lines.append(Line(row.title, points, number))
         if lines:
             yield {
                 "heading": f"{name}: {task}",
                 "svg": curves(
                     lines, "hours of audio heard", f"{MEASURES[measure].title}, validation"
                 ),
-                "legend": [(key(number), line.label) for number, line in enumerate(lines)],
+                "legend": [(key(line.series), line.label) for line in lines],
             }
 
 
