@@ -195,6 +195,7 @@ def test_what_is_marked_is_in_no_figure(tmp_path: Path, write_results: Write) ->
     assert len(charts) == 3 + 2  # scores of each table, training of each task
     (recognition,) = [each for each in charts if "WER %, validation" in each]
     assert recognition.endswith("of dense, K = 9, R = 16")
+    assert ">K = 9, R = 16 (2 seeds)<" in re.sub(r"</svg> ", ">", page)
     assert sum("K = 3, R = 16" in each for each in charts) == 2  # of translation
 
 

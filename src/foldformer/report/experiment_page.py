@@ -3,7 +3,7 @@
 import math
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,9 +12,9 @@ from foldformer.decode.edits import Pair, aligned
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.result import Example, Result
+from foldformer.experiment.result import Example
 from foldformer.measure.similarity import Cosines, Similarity
-from foldformer.report.charts import Line, Point, curves, heat, key, scatter
+from foldformer.report.charts import Point, heat, key, scatter
 from foldformer.report.evidence import Evidence
 from foldformer.report.row_text import (
     HOURS,
@@ -25,8 +25,9 @@ from foldformer.report.row_text import (
     row_text,
     status,
 )
-from foldformer.report.tables import Row, Table
+from foldformer.report.tables import Table
 from foldformer.report.templates import templates
+from foldformer.report.training_curves import training_curves
 
 _TITLES = {
     "curves": "Training curves",
@@ -74,7 +75,7 @@ def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
         "smoke": evidence.smoke,
         "tables": [_table(table) for table in evidence.tables if table not in empty],
         "empty": [(heading(table), [row.title for row in table.rows]) for table in empty],
-        "curves": list(_curves(evidence)),
+        "curves": list(training_curves(evidence)),
         "alike": list(_alike(evidence)),
         "examples": _opened(list(_examples(evidence))),
         "origin": _origin(evidence),
@@ -102,53 +103,6 @@ def _table(table: Table) -> dict[str, Any]:
         "chart": chart,
         "legend": [(key(each.series), each.label) for each in unnamed],
     }
-
-
-def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """One figure for each table and task: the validation scores of the cells that train.
-
-    Its runs are those of the tables' figures, and a cell that is apart in one of them is left out.
-    """
-    for name, task in dict.fromkeys((each.table, each.task) for each in evidence.tables):
-        tables = [each for each in evidence.tables if (each.table, each.task) == (name, task)]
-        measure, lines = tables[0].measure, []
-        cells = zip(*(table.rows for table in tables), strict=True)  # each on every set
-        for number, rows in enumerate(cells):
-            points = _mean_curve(_in_all(rows), measure)
-            row = rows[0]
-            if evidence.spec.cells[row.cell].model_of is None and points:
-                lines.append(Line(row.title, points, number))
-        if lines:
-            yield {
-                "heading": f"{name}: {task}",
-                "svg": curves(
-                    lines, "hours of audio heard", f"{MEASURES[measure].title}, validation"
-                ),
-                "legend": [(key(line.series), line.label) for line in lines],
-            }
-
-
-def _in_all(rows: Sequence[Row]) -> list[Result]:
-    """The runs of a cell that are in its figures on every set; none where one of them is apart."""
-    if any(row.apart for row in rows):
-        return []
-    return [each for each in rows[0].results if all(each in row.results for row in rows)]
-
-
-def _mean_curve(results: Sequence[Result], measure: str) -> tuple[tuple[float, float], ...]:
-    """Hours and score of each validation, by the mean of the seeds that had it."""
-    rows: dict[float, list[Mapping[str, float]]] = {}
-    for result in results:
-        for row in result.curve:
-            if measure in row:
-                rows.setdefault(row["step"], []).append(row)
-    return tuple(
-        (
-            statistics.fmean(each["hours"] for each in rows[step]),
-            statistics.fmean(each[measure] for each in rows[step]),
-        )
-        for step in sorted(rows)
-    )
 
 
 def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
