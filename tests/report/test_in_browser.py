@@ -1,5 +1,6 @@
 """The pages in a browser: on a phone, on a desk, in the dark, in print; and it has no complaint."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,18 @@ def test_in_print(page: Page, tmp_path: Path) -> None:
     content = printed.read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") > 1
+
+
+def test_what_is_closed_is_not_printed(committed: Path, tmp_path: Path) -> None:
+    """Of the examples the set that is open."""
+    opened = tmp_path / "opened.html"
+    text = committed.read_text(encoding="utf-8")
+    opened.write_text(re.sub("<details( class=.*?)?>", "<details open>", text), encoding="utf-8")
+    pages = []
+    for path in (committed, opened):
+        print_page(path, tmp_path / "report.pdf")
+        pages.append((tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n"))
+    assert pages[0] < 0.75 * pages[1]
 
 
 def test_the_browser_complains_of_what_a_page_must_not_do(tmp_path: Path) -> None:
