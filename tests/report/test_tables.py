@@ -264,6 +264,25 @@ def test_a_seed_that_was_left_over_when_its_cell_was_changed_is_left_out_and_sai
     assert "11 of 12 planned runs have a result. Left out, since they were trained, heard" in shown
 
 
+def test_results_of_an_earlier_plan_are_left_out_and_said(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """A title is no other plan; a rank is."""
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+    cells = {
+        **spec.cells,
+        "dense": replace(spec.cells["dense"], title="whole"),
+        "k3-r16": replace(spec.cells["k3-r16"], set={"model.encoder.linear.rank": 64}),
+    }
+    append_plan(path, replace(spec, cells=cells))
+    evidence = read_evidence(path)
+    assert {name.split("/")[1] for name in evidence.otherwise} == {"k3-r16"}
+    assert rows(evidence)["k3-r16"].score is None
+    assert rows(evidence)["dense"].title == "whole"
+
+
 def test_results_of_what_the_recipe_said_before_are_left_out_and_said(
     tmp_path: Path, recipes: Path
 ) -> None:
