@@ -5,21 +5,50 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from foldformer.report.axis import Axis
 from foldformer.report.charts import Line, Point, curves, front, heat, key, scatter
+from foldformer.report.labels import Box, Place
 
 POINTS = [
-    Point(4.0, 10.0, 9.0, 11.0, "dense"),
-    Point(2.0, 12.0, 11.0, 13.0, "K = 3"),
-    Point(3.0, 13.0, 12.0, 14.0, "beaten"),
-    Point(1.0, 30.0, 28.0, 32.0, "<K & 9>"),
+    Point(4.0, 10.0, 9.0, 11.0, "dense", 0),
+    Point(2.0, 12.0, 11.0, 13.0, "K = 3", 1),
+    Point(3.0, 13.0, 12.0, 14.0, "beaten", 2),
+    Point(1.0, 30.0, 28.0, 32.0, "<K & 9>", 3),
 ]
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
     assert [each.label for each in front(POINTS, True)] == ["<K & 9>", "K = 3", "dense"]
     assert [each.label for each in front(POINTS, False)] == ["<K & 9>"]
-    twice = [Point(1.0, 5.0, 5, 5, "a"), Point(1.0, 5.0, 5, 5, "b")]
+    twice = [Point(1.0, 5.0, 5, 5, "a", 0), Point(1.0, 5.0, 5, 5, "b", 1)]
     assert len(front(twice, True)) == 1
+
+
+def drawn(points: list[Point]) -> ET.Element:
+    return ET.fromstring(scatter(points, "MB", "WER %", True)[0])
+
+
+def boxes(svg: ET.Element) -> dict[str, Box]:
+    """The names in a figure, and the room that they take on a phone."""
+    named = [each for each in svg.iter("text") if each.get("class", "").startswith("label")]
+    return {
+        each.text or "": Place(
+            float(each.get("x", "")), float(each.get("y", "")), each.get("text-anchor", "")
+        ).box(each.text or "")
+        for each in named
+    }
+
+
+def taken(svg: ET.Element) -> list[Box]:
+    """The intervals and the points in a figure."""
+    found = []
+    for line, marker in (tuple(group) for group in svg.iter("g")):
+        x, top, bottom = (float(line.get(key, "")) for key in ("x1", "y2", "y1"))
+        found.append(Box(x, top, x, bottom))
+        corners = marker.get("points", "").split() or [f"{x},{marker.get('cy')}"]
+        y = sum(float(each.split(",")[1]) for each in corners) / len(corners)
+        found.append(Box(x - 4, y - 4, x + 4, y + 4))
+    return found
 
 
 def texts(svg: ET.Element) -> list[str]:
@@ -27,7 +56,7 @@ def texts(svg: ET.Element) -> list[str]:
 
 
 def test_a_scatter_has_a_marker_an_interval_and_a_name_for_each_point() -> None:
-    svg = ET.fromstring(scatter(POINTS, "MB", "WER %", True))
+    svg = drawn(POINTS)
     assert {each.label for each in POINTS} <= set(texts(svg))
     groups = [each for each in svg.iter("g") if each.get("class", "").startswith("s")]
     assert len(groups) == len(POINTS)
@@ -42,78 +71,75 @@ def test_a_scatter_has_a_marker_an_interval_and_a_name_for_each_point() -> None:
     assert "on the front: <K & 9>, K = 3, dense" in svg.get("aria-label", "")
 
 
-def test_names_do_not_stand_over_each_other() -> None:
-    crowd = [Point(2.0 + n / 100, 10.0 + n / 100, 9.0, 12.0, f"K = 3, R = {n}") for n in range(14)]
-    svg = ET.fromstring(scatter(crowd, "MB", "WER %", True))
-    named = [each for each in svg.iter("text") if each.get("class") == "label"]
-    assert len(named) == len(crowd)
-    spans = []
-    for each in named:
-        left, length = float(each.get("x", "")), 6 * len(each.text or "")
-        if each.get("text-anchor") == "end":
-            left -= length
-        spans.append((left, left + length, float(each.get("y", ""))))
-    for number, (left, right, height) in enumerate(spans):
-        assert 0 < height < 360
-        for begin, end, other in spans[:number]:
-            assert end < left or right < begin or abs(height - other) > 12
+CROWD = [Point(2.0 + n / 100, 10.0 + n / 100, 9.0, 12.0, f"K = 3, R = {n}", n) for n in range(14)]
+COMMITTED = [
+    Point(19.12, 4.85, 3.84, 5.93, "dense", 0),
+    Point(7.61, 5.28, 4.24, 6.39, "K = 3, R = 2", 1),
+    Point(10.23, 6.26, 5.09, 7.51, "K = 3, R = 16", 2),
+    Point(7.24, 5.72, 4.66, 6.84, "K = 6, R = 16", 3),
+    Point(6.25, 6.50, 5.32, 7.71, "K = 9, R = 16", 4),
+]
+"""As they fell in the paper's table."""
 
 
-def test_names_stand_over_no_interval_but_near_their_points() -> None:
-    """As they fall in the paper's table: there is no place for K = 6 that is both."""
-    points = [
-        Point(6.25, 6.50, 5.32, 7.71, "K = 9, R = 16"),
-        Point(7.24, 5.72, 4.66, 6.84, "K = 6, R = 16"),
-        Point(7.61, 5.28, 4.24, 6.39, "K = 3, R = 2"),
-        Point(10.23, 6.26, 5.09, 7.51, "K = 3, R = 16"),
-        Point(19.12, 4.85, 3.84, 5.93, "dense"),
-    ]
-    svg = ET.fromstring(scatter(points, "MB", "WER %", True))
-    groups = [each for each in svg.iter("g") if each.find("line") is not None]
-    bars = [
-        tuple(float(line.get(key, "")) for key in ("x1", "y2", "y1"))
-        for line in (group.find("line") for group in groups)
-        if line is not None
-    ]
-    assert len(bars) == len(points)
-    crossing = []
-    names = [text for text in svg.iter("text") if text.get("class") == "label"]
-    for each, group in zip(names, groups, strict=True):
-        left, length = float(each.get("x", "")), 7 * len(each.text or "")
-        left -= length if each.get("text-anchor") == "end" else 0
-        height = float(each.get("y", ""))
-        crossing += [
-            each.text
-            for x, top, bottom in bars
-            if left < x < left + length and top < height and height - 12 < bottom
-        ]
-        marker = group[1]
-        point = marker.get("cy") or marker.get("points", "").split(",")[1].split()[0]
-        assert abs(height - float(point)) < 60
-    assert crossing == ["K = 6, R = 16"]
+@pytest.mark.parametrize("points", [POINTS, COMMITTED, CROWD])
+def test_names_stand_over_nothing_else(points: list[Point]) -> None:
+    """What has no room for its name is left to a legend."""
+    svg, left = scatter(points, "MB", "WER %", True)
+    named = boxes(ET.fromstring(svg))
+    assert sorted([*named, *(each.label for each in left)]) == sorted(p.label for p in points)
+    others = taken(ET.fromstring(svg))
+    for number, box in enumerate(named.values()):
+        assert not [each for each in others if box.meets(each)]
+        assert not [each for each in list(named.values())[:number] if box.meets(each)]
+    if points is not CROWD:  # there is no place of 13 letters between K = 9 and K = 3
+        assert {each.label for each in left} <= {"K = 6, R = 16"}
+
+
+def test_a_series_looks_the_same_in_all_figures() -> None:
+    """In colour and shape, its name in its colour, whatever else is drawn."""
+    (point,) = drawn(POINTS[2:3]).iter("g")
+    line = ET.fromstring(curves([Line("beaten", ((0.0, 1.0), (1.0, 2.0)), 2)], "hours", "WER %"))
+    (curve,) = line.iter("g")
+    (sign,) = ET.fromstring(key(2)).iter("g")
+    assert point.get("class") == "s2"
+    assert curve.get("class") == sign.get("class") == "s2 d0"
+    shapes = [each[1].get("points", "").count(",") for each in (point, curve, sign)]
+    assert shapes == [3, 3, 3]
+    (name,) = (each for each in drawn(POINTS[2:3]).iter("text") if each.text == "beaten")
+    assert name.get("class") == "label s2"
 
 
 def test_series_differ_without_their_colours() -> None:
-    lines = [Line(f"line {n}", ((0.0, 1.0), (1.0, n))) for n in range(10)]
+    lines = [Line(f"line {n}", ((0.0, 1.0), (1.0, n)), n) for n in range(10)]
     svg = ET.fromstring(curves(lines, "hours", "WER %"))
     classes = [each.get("class") for each in svg.iter("g")]
     assert len(set(classes)) == 10
-    signs = {re.sub(r'class="[^"]*"', "", str(key(number))) for number in range(4)}
+    signs = {re.sub(r'class="[^"]*"', "", str(key(number))) for number in (0, 1, 2, 3)}
     assert len(signs) == 4
+
+
+def test_no_axis_of_what_cannot_be_less_than_0_goes_below() -> None:
+    scores = [Point(1.0, 0.1, 0.0, 0.2, "a", 0), Point(2.0, 3.0, 2.5, 3.5, "b", 1)]
+    line = Line("p", ((0.0, 0.0), (3.0, 40.0)), 0)
+    for svg in (drawn(scores), ET.fromstring(curves([line], "hours", "WER %"))):
+        assert not [each for each in texts(svg) if each.startswith("-")]
+    assert Axis([0.0, 100.0], (0.0, 10.0))(0.0) == 0.0
+    assert Axis([-1.0, 1.0], (0.0, 10.0))(-1.0) > 0.0
 
 
 @pytest.mark.parametrize("values", [(5.0,), (0.0, 0.0), (1e-3, 1e3)])
 def test_any_values_have_places(values: tuple[float, ...]) -> None:
-    points = [Point(max(v, 1e-3), v, v, v, "p") for v in values]
-    ET.fromstring(scatter(points, "MB", "WER %", True))
-    ET.fromstring(curves([Line("p", tuple((v, v) for v in values))], "hours", "WER %"))
+    points = [Point(max(v, 1e-3), v, v, v, f"p{n}", n) for n, v in enumerate(values)]
+    drawn(points)
+    ET.fromstring(curves([Line("p", tuple((v, v) for v in values), 0)], "hours", "WER %"))
 
 
 def test_a_logarithmic_line_stands_where_its_values_are() -> None:
-    line = Line("p", ((1.0, 100.0), (2.0, 1.0), (3.0, 0.0), (4.0, float("inf"))))
+    line = Line("p", ((1.0, 100.0), (2.0, 1.0), (3.0, 0.0), (4.0, float("inf"))), 0)
     svg = ET.fromstring(curves([line], "MB", "%", from_zero=False, log=True, here=(2.0, 1.0)))
-    (drawn,) = svg.iter("polyline")
-    places = [tuple(map(float, each.split(","))) for each in drawn.get("points", "").split()]
+    (path,) = svg.iter("polyline")
+    places = [tuple(map(float, each.split(","))) for each in path.get("points", "").split()]
     assert len(places) == 3, "what is not finite has no place"
     (left, top), (middle, centre), (right, bottom) = places
     assert middle == pytest.approx((left + right) / 2)
@@ -126,7 +152,7 @@ def test_a_logarithmic_line_stands_where_its_values_are() -> None:
 
 @pytest.mark.parametrize("place", [(9.0, 1.0), (1.5, 900.0), (0.1, 5.0), (1.5, 0.01)])
 def test_a_place_to_mark_is_inside_wherever_the_lines_are(place: tuple[float, float]) -> None:
-    line = Line("p", ((1.0, 10.0), (2.0, 1.0)))
+    line = Line("p", ((1.0, 10.0), (2.0, 1.0)), 0)
     svg = ET.fromstring(curves([line], "MB", "%", from_zero=False, log=True, here=place))
     here = next(each for each in svg.iter("circle") if each.get("class") == "here")
     assert 68 <= float(here.get("cx", "")) <= 612
@@ -146,5 +172,5 @@ def test_a_heat_map_has_a_shade_for_each_pair() -> None:
 
 
 def test_large_values_are_written_out() -> None:
-    svg = ET.fromstring(curves([Line("a", ((0.0, 1.0), (2500.0, 2.0)))], "hours", "WER"))
+    svg = ET.fromstring(curves([Line("a", ((0.0, 1.0), (2500.0, 2.0)), 0)], "hours", "WER"))
     assert {"0", "1000", "2000"} <= set(texts(svg))

@@ -11,6 +11,7 @@ import pytest
 from foldformer.experiment.result import Code, Example
 from foldformer.experiment.results import read_results
 from foldformer.measure.similarity import Similarity
+from foldformer.report.estimates import Estimate
 from foldformer.report.evidence import read_evidence
 from foldformer.report.experiment_page import experiment_page
 
@@ -157,10 +158,13 @@ def test_the_page_says_what_the_data_are(tmp_path: Path, write_results: Write) -
 
 
 def test_marks_are_on_the_page(tmp_path: Path, write_results: Write) -> None:
-    other = {"recognition/k3-r16/1": {"code": {"revision": "r", "digest": "x"}}}
-    text = rendered(write_results(tmp_path, changed=other)).text
+    other = {"code": {"revision": "r", "digest": "x"}}
+    changed = {f"recognition/k3-r16/{seed}": other for seed in (1, 2)}
+    changed["recognition/k9-r16/2"] = other
+    text = rendered(write_results(tmp_path, changed=changed)).text
     assert "(other code)" in text
     assert "none: other code" in text
+    assert "(seed 2: other code)" in text
 
 
 def test_similarities_of_results_are_drawn_side_by_side(
@@ -183,13 +187,45 @@ def test_similarities_of_results_are_drawn_side_by_side(
 
 def test_what_is_marked_is_in_no_figure(tmp_path: Path, write_results: Write) -> None:
     """Neither in that of scores nor in that of training; the rest stays in both."""
-    other = {"recognition/k3-r16/1": {"code": Code(revision="r", digest="x")}}
+    code = {"code": Code(revision="r", digest="x")}
+    other = {f"recognition/k3-r16/{seed}": code for seed in (1, 2)}
+    other["translation/k9-r16/1"] = code  # whose other seed stays
     page = experiment_page([read_evidence(write_results(tmp_path, changed=other))])
     charts = re.findall('aria-label="(.*?)"', page)
     assert len(charts) == 3 + 2  # scores of each table, training of each task
     (recognition,) = [each for each in charts if "WER %, validation" in each]
     assert recognition.endswith("of dense, K = 9, R = 16")
+    assert ">K = 9, R = 16 (2 seeds)<" in re.sub(r"</svg> ", ">", page)
     assert sum("K = 3, R = 16" in each for each in charts) == 2  # of translation
+
+
+@pytest.mark.parametrize(("score", "figures"), [(0.004, 0), (89.0, 3), (104.0, 1)])
+def test_there_is_no_figure_of_scores_that_mean_nothing(
+    tmp_path: Path, write_results: Write, score: float, figures: int
+) -> None:
+    """Neither of models that make no error, nor of those that learnt nothing; a BLEU of 104 is."""
+    evidence = read_evidence(write_results(tmp_path))
+    same = Estimate(value=score, low=score, high=score, seeds={1: score})
+    tables = [
+        replace(each, rows=tuple(replace(row, score=same) for row in each.rows))
+        for each in evidence.tables
+    ]
+    page = experiment_page([replace(evidence, tables=tuple(tables))])
+    assert len(re.findall('aria-label=".*?; on the front: ', page)) == figures
+
+
+def test_each_task_has_data_of_its_own(tmp_path: Path, write_results: Write) -> None:
+    """The same names for other data, which is no mixture."""
+    data = {"train": "t", "valid": "v", "spoken": "s"}
+    changed = {
+        f"translation/{cell}/{seed}": {"data": data}
+        for cell in ("dense", "k3-r16", "k9-r16")
+        for seed in (1, 2)
+    }
+    page = experiment_page([read_evidence(write_results(tmp_path, changed=changed))])
+    listed = dict(re.findall(r"<dt>data: (.*?)</dt><dd><code>(.*?)</code>", page))
+    assert listed["recognition, train"] == "0123456789abcdef"
+    assert listed["translation, train"] == "t"
 
 
 def test_what_results_hold_stays_text(tmp_path: Path, write_results: Write) -> None:

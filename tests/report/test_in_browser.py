@@ -1,5 +1,6 @@
 """The pages in a browser: on a phone, on a desk, in the dark, in print; and it has no complaint."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ def page(
 
 
 def experiment(folder: Path, write_results: Callable[..., Path]) -> str:
-    """A run is missing, another one is of other code, a name is long."""
+    """A run is missing, others are of other code, a name is long."""
+    other = {"revision": "r", "digest": "x"}
     long = {"id": "x" * 200, "language": "en", "reference": "y" * 300, "hypothesis": "z" * 300}
     alike = tuple(tuple(1 - abs(i - j) / 18 for j in range(18)) for i in range(18))
     results = write_results(
@@ -57,7 +59,7 @@ def experiment(folder: Path, write_results: Callable[..., Path]) -> str:
         changed={
             "recognition/dense/1": {"examples": {"spoken": (long,)}, "similarity": alike},
             "recognition/k3-r16/1": {"similarity": alike},
-            "translation/k9-r16/1": {"code": {"revision": "r", "digest": "x"}},
+            **{f"translation/k9-r16/{seed}": {"code": other} for seed in (1, 2)},
         },
     )
     cosines = Similarity(model="runs/m", cosines=((1.0, 0.5), (0.5, 1.0)))
@@ -120,6 +122,18 @@ def test_in_print(page: Page, tmp_path: Path) -> None:
     content = printed.read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") > 1
+
+
+def test_what_is_closed_is_not_printed(committed: Path, tmp_path: Path) -> None:
+    """Of the examples the set that is open."""
+    opened = tmp_path / "opened.html"
+    text = committed.read_text(encoding="utf-8")
+    opened.write_text(re.sub("<details( class=.*?)?>", "<details open>", text), encoding="utf-8")
+    pages = []
+    for path in (committed, opened):
+        print_page(path, tmp_path / "report.pdf")
+        pages.append((tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n"))
+    assert pages[0] < 0.75 * pages[1]
 
 
 def test_the_browser_complains_of_what_a_page_must_not_do(tmp_path: Path) -> None:

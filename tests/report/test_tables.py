@@ -1,5 +1,6 @@
 """Tables of experiments: figures against plain computation; missing, foreign, mixed results."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,9 @@ from foldformer.decode.score import score_text
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.results import Counted, Recorded, append_plan, read_results
 from foldformer.experiment.spec import ExperimentSpec
-from foldformer.report.estimates import Figures
+from foldformer.report.estimates import Estimate, Figures
 from foldformer.report.evidence import Evidence, read_evidence
-from foldformer.report.markdown import markdown
+from foldformer.report.markdown import markdown, markdown_table
 from foldformer.report.paper import paper
 from foldformer.report.tables import Row, Table, tables_of
 
@@ -140,8 +141,9 @@ def test_shares_are_of_the_dense_model_that_a_table_compares_with(
     assert {cell: row.share for cell, row in found.items()} == {
         "dense": 100.0, "k3-r16": 50.0, "k9-r16": 50.0,
     }  # fmt: skip
-    foreign = {"recognition/k3-r16/1": {"config": {"model": {"encoder": {"layers": 3}}}}}
-    other = rows(read_evidence(write_results(tmp_path / "other", changed=foreign)))
+    foreign = {"config": {"model": {"encoder": {"layers": 3}}}}
+    changed = {f"recognition/k3-r16/{seed}": foreign for seed in (1, 2)}
+    other = rows(read_evidence(write_results(tmp_path / "other", changed=changed)))
     assert other["k3-r16"].share is None
 
 
@@ -161,16 +163,47 @@ def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Wr
 def test_other_data_or_code_is_marked_and_not_compared(
     tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
 ) -> None:
-    path = write_results(tmp_path, changed={"recognition/k3-r16/2": {key: value}})
-    evidence = read_evidence(path)
+    """A row of its own by itself, and only beside the others."""
+    changed = {f"recognition/k3-r16/{seed}": {key: value} for seed in (1, 2)}
+    evidence = read_evidence(write_results(tmp_path, changed=changed))
     found = rows(evidence)
     assert found["k3-r16"].marks == (mark,)
+    assert found["k3-r16"].apart
+    assert list(found["k3-r16"].score.seeds) == [1, 2]
     assert (found["k3-r16"].change, found["k3-r16"].refused) == (None, mark)
     assert found["k9-r16"].marks == found["dense"].marks == ()
     assert found["k9-r16"].change is not None
     shown = markdown([evidence])
     assert f"| K = 3, R = 16 ({mark}) | 50.0 %" in shown
     assert f"none: {mark}" in shown
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mark"),
+    [
+        ("data", {"train": "t", "valid": "v", "spoken": "x", "new voices": "n"}, "other data"),
+        ("code", {"revision": "r", "digest": "x"}, "other code"),
+    ],
+)
+def test_a_seed_of_other_data_or_code_is_named_and_in_no_figure(
+    tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
+) -> None:
+    evidence = read_evidence(
+        write_results(tmp_path, changed={"recognition/k3-r16/2": {key: value}})
+    )
+    alone = read_evidence(write_results(tmp_path / "alone", without=("recognition/k3-r16/2",)))
+    row, same = rows(evidence)["k3-r16"], rows(alone)["k3-r16"]
+    assert (row.marks, row.apart) == ((f"seed 2: {mark}",), False)
+    assert [each.seed for each in row.results] == [1]
+    assert row.score.value == same.score.value
+    assert row.score.spread is None
+    assert row.change.value == same.change.value
+    assert row.fewer == (1,)
+    assert f"| K = 3, R = 16 (seed 2: {mark}) | 50.0 % | 2.00 |" in markdown([evidence])
+    # Of the model that others are compared with, too.
+    path = write_results(tmp_path / "dense", changed={"recognition/dense/1": {key: value}})
+    found = rows(read_evidence(path))
+    assert list(found["dense"].score.seeds) == list(found["k3-r16"].change.seeds) == [2]
 
 
 def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_results: Write) -> None:
@@ -185,8 +218,8 @@ def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_result
     found = rows(read_evidence(write_results(tmp_path, changed=changed)))
     assert found["dense"].marks == found["k3-r16"].marks == ()
     assert found["k3-r16"].change is not None
-    assert found["k9-r16"].marks == ("other code",)
-    assert (found["k9-r16"].change, found["k9-r16"].refused) == (None, "other code")
+    assert found["k9-r16"].marks == ("seed 2: other code",)
+    assert list(found["k9-r16"].change.seeds) == [1]
 
 
 def test_what_another_experiment_has_done_is_said_to_be_its(
@@ -214,9 +247,112 @@ def test_what_was_scored_by_another_measure_is_left_out_and_said(
     assert all(row.score is None for row in table(evidence, task).rows)
     shown = markdown([evidence])
     assert (
-        "6 of 12 planned runs have a result. Left out, since the experiment names another" in shown
+        "6 of 12 planned runs have a result. Left out, since they were trained, heard or scored in "
+        f"another way than the experiment says: {task}/dense/1, {task}/dense/2," in shown
     )
-    assert f"scored by: {task}/dense/1, {task}/k3-r16/1," in shown
+
+
+def test_a_seed_that_was_left_over_when_its_cell_was_changed_is_left_out_and_said(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Nothing says what a cell is but the newest line of it."""
+    older = {"config": {"model": {"encoder": {"layers": 3}}, "seed": 1, "output": "a"}}
+    evidence = read_evidence(write_results(tmp_path, changed={"recognition/k3-r16/1": older}))
+    assert evidence.otherwise == ("recognition/k3-r16/1",)
+    assert [each.seed for each in rows(evidence)["k3-r16"].results] == [2]
+    shown = markdown([evidence])
+    assert "11 of 12 planned runs have a result. Left out, since they were trained, heard" in shown
+
+
+def test_results_of_an_earlier_plan_are_left_out_and_said(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """A title is no other plan; a rank is."""
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+    cells = {
+        **spec.cells,
+        "dense": replace(spec.cells["dense"], title="whole"),
+        "k3-r16": replace(spec.cells["k3-r16"], set={"model.encoder.linear.rank": 64}),
+    }
+    append_plan(path, replace(spec, cells=cells))
+    evidence = read_evidence(path)
+    assert {name.split("/")[1] for name in evidence.otherwise} == {"k3-r16"}
+    assert rows(evidence)["k3-r16"].score is None
+    assert rows(evidence)["dense"].title == "whole"
+
+
+def test_results_of_what_the_recipe_said_before_are_left_out_and_said(
+    tmp_path: Path, recipes: Path
+) -> None:
+    """As `foldformer experiment --list` has them: to be run again. Named by recipe or by results.
+
+    A file of results by itself has only its own plan, and is shown as that."""
+    recipe = tmp_path / "paper_table"
+    shutil.copytree(recipes / "paper_table", recipe)
+    results = recipe / "results" / "experiment.jsonl"
+    whole = read_evidence(recipe)
+    assert whole.otherwise == ()
+    (recipe / "recognition.yaml").rename(recipe / "other.yaml")
+    text = (recipe / "experiment.yaml").read_text()
+    for old, new in (
+        ("recognition.yaml", "other.yaml"),
+        ("linear.rank: 16}\n  k6", "linear.rank: 64}\n  k6"),
+        ("    paper: k6-r16\n", "    paper: k6-r16\n    decode: {weights: int8}\n"),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    (recipe / "experiment.yaml").write_text(text)
+    for place in (recipe, results):
+        evidence = read_evidence(place)
+        cells = {name.split("/")[1] for name in evidence.otherwise}
+        assert cells == {"k3-r16", "k6-r16"}
+        assert evidence.done == whole.done - len(evidence.otherwise)
+        scored = {row.cell for each in evidence.tables for row in each.rows if row.score}
+        assert (
+            scored == {row.cell for each in whole.tables for row in each.rows if row.score} - cells
+        )
+        assert f"experiment says: {', '.join(evidence.otherwise)}." in markdown([evidence])
+    (recipe / "experiment.yaml").unlink()
+    assert read_evidence(results).done == whole.done
+
+
+@pytest.mark.parametrize(("score", "learnt"), [(90.0, False), (89.0, True)])
+def test_a_set_of_which_nothing_was_learnt_says_so(
+    tmp_path: Path, write_results: Write, score: float, learnt: bool
+) -> None:
+    """And the paper's figures, of models that have learnt, do not stand beside."""
+    found = table(read_evidence(write_results(tmp_path)))
+    best = Estimate(value=score, low=score, high=score, seeds={1: score})
+    worst = replace(best, value=120.0)
+    figures = (worst, best, None)
+    same = [replace(row, score=each) for row, each in zip(found.rows, figures, strict=True)]
+    found = replace(found, rows=tuple(same))
+    assert found.learnt == learnt
+    shown = markdown_table(found)
+    assert ("Not learnt (no WER is below 90 %): differences mean nothing." in shown) != learnt
+    assert ("paper: WER %" in shown) == ("arXiv" in shown) == learnt
+
+
+def test_there_is_no_change_against_a_bleu_of_0(tmp_path: Path, write_results: Write) -> None:
+    path = write_results(tmp_path)
+    spec = read_results(path).spec
+    assert spec is not None
+
+    class Nothing(Recorded):
+        def counts(self, result):
+            found = super().counts(result)
+            if result.task != "translation":
+                return found
+            return {name: replace(each, counts=0 * each.counts) for name, each in found.items()}
+
+    nothing = Nothing(path=path, spec=spec, results=read_results(path).results)
+    last = list(tables_of(spec, nothing))[-1]
+    assert last.rows[1].refused == "BLEU of dense is 0"
+    shown = markdown_table(last)
+    assert "| none: BLEU of dense is 0 |" in shown
+    assert "Not learnt (no BLEU is 1 or more): differences mean nothing." in shown
 
 
 def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write) -> None:

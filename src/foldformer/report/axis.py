@@ -24,6 +24,8 @@ class Axis:
         low, high = min(map(self._on, values)), max(map(self._on, values))
         room = 0.06 * (high - low) or 0.5
         self._low, self._high = low - room, high + room
+        if not log and low >= 0:  # of figures that cannot be less
+            self._low = max(self._low, 0.0)
         self._ends = ends
 
     def _on(self, value: float) -> float:

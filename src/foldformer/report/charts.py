@@ -11,6 +11,7 @@ from math import isfinite
 from markupsafe import Markup, escape
 
 from foldformer.report.axis import Axis
+from foldformer.report.labels import Box, Labels
 
 SERIES = 8
 """Series that the style has colours for; further ones take them again, with another dash."""
@@ -23,13 +24,14 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 28.0, 16.0, 52.0
 
 @dataclass(frozen=True)
 class Point:
-    """A labelled point; `low` and `high` are the ends of the interval of `y`."""
+    """A labelled point of a series; `low` and `high` are the ends of the interval of `y`."""
 
     x: float
     y: float
     low: float
     high: float
     label: str
+    series: int
 
 
 @dataclass(frozen=True)
@@ -38,66 +40,7 @@ class Line:
 
     label: str
     points: tuple[tuple[float, float], ...]
-
-
-class _Labels:
-    """Names beside points, none over another one, over a point or over an interval.
-
-    Args:
-        places: of the points.
-        bars: (x, top, bottom) of their intervals.
-    """
-
-    _LETTER, _LINE = 11.5, 19.0  # about the size of a letter, as large as on a phone
-    _POINT = 6.0
-    _FAR = 50.0  # from its point, a name is taken for another one's
-
-    def __init__(
-        self,
-        places: Sequence[tuple[float, float]],
-        bars: Sequence[tuple[float, float, float]] = (),
-    ) -> None:
-        around = self._POINT
-        # A letter stands on its line, a point in the middle of its place.
-        self._taken = [(x - around, x + around, y + around) for x, y in places]
-        self._bars = bars
-
-    def beside(self, x: float, y: float, label: str) -> Markup:
-        """The label of the point (x, y): above it, or as near as there is room."""
-        length = self._LETTER * len(label)
-        sides = [x + 9] if x + 9 + length < _WIDTH else []
-        sides += [x - 9 - length] if x - 9 - length > _LEFT or not sides else []
-        tries = [-6 + sign * step * self._LINE / 2 for step in range(60) for sign in (1, -1)]
-        places = [(left, y + each) for each in tries for left in sides]
-        free = [each for each in places if self._is_free(*each, length)]
-        clear = (
-            each
-            for each in free
-            if abs(each[1] - y) < self._FAR and not self._is_crossed(*each, length)
-        )
-        # Over an interval where nothing else is near, and beside its point at worst.
-        left, height = next(clear, free[0] if free else (sides[0], y - 6))
-        right = left > x
-        self._taken.append((left, left + length, height))
-        return Markup('<text class="label" x="{}" y="{}"{}>{}</text>').format(
-            round(x + 9 if right else x - 9, 1),
-            round(height, 1),
-            Markup("") if right else Markup(' text-anchor="end"'),
-            label,
-        )
-
-    def _is_crossed(self, left: float, height: float, length: float) -> bool:
-        return any(
-            left < x < left + length and top < height + 4 and height - self._LINE < bottom
-            for x, top, bottom in self._bars
-        )
-
-    def _is_free(self, left: float, height: float, length: float) -> bool:
-        inside = self._LINE <= height <= _HEIGHT - _BOTTOM
-        return inside and not any(
-            left < end and begin < left + length and abs(height - other) < self._LINE - 0.1
-            for begin, end, other in self._taken
-        )
+    series: int
 
 
 def front(points: Sequence[Point], lower_is_better: bool) -> list[Point]:
@@ -110,8 +53,12 @@ def front(points: Sequence[Point], lower_is_better: bool) -> list[Point]:
     return kept
 
 
-def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> Markup:
+def scatter(
+    points: Sequence[Point], x: str, y: str, lower_is_better: bool
+) -> tuple[Markup, list[Point]]:
     """Scores against sizes, with their intervals, and the front of those that nothing beats.
+
+    With the figure come the points for whose names it has no room, for a legend.
 
     Args:
         points: one for each cell.
@@ -120,29 +67,39 @@ def scatter(points: Sequence[Point], x: str, y: str, lower_is_better: bool) -> M
         lower_is_better: as of errors.
     """
     across = Axis([each.x for each in points], (_LEFT, _WIDTH - _RIGHT), log=True)
-    ends = [end for each in points for end in (each.low, each.high, each.y)]
-    up = Axis(ends, (_HEIGHT - _BOTTOM, _TOP))
+    values = [value for each in points for value in (each.low, each.high, each.y)]
+    up = Axis(values, (_HEIGHT - _BOTTOM, _TOP))
     best = front(points, lower_is_better)
     parts = [_frame(across, up, x, y)]
-    path = " ".join(f"{across(each.x)},{up(each.y)}" for each in best)
+    corners = [(across(each.x), up(each.y)) for each in best]
+    path = " ".join(f"{a},{b}" for a, b in corners)
     parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
-    labels = _Labels(
-        [(across(each.x), up(each.y)) for each in points],
-        [(across(each.x), up(each.high), up(each.low)) for each in points],
-    )
-    for number, each in enumerate(points):
-        place, height = across(each.x), up(each.y)
+    drawn = [(each, across(each.x), up(each.y), (up(each.high), up(each.low))) for each in points]
+    for each, place, height, (top, bottom) in drawn:
         parts.append(
             Markup('<g class="s{}"><line x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
-                number % SERIES, place, up(each.low), place, up(each.high)
+                each.series % SERIES, place, bottom, place, top
             )
         )
-        parts.append(_marker(number, place, height, each in best))
+        parts.append(_marker(each.series, place, height, each in best))
         parts.append(Markup("</g>"))
-    # On top of all intervals, so that the ground around their letters is seen.
-    parts += [labels.beside(across(each.x), up(each.y), each.label) for each in points]
+    taken = [Box(place - 6, height - 6, place + 6, height + 6) for _, place, height, _ in drawn]
+    taken += [Box(place - 1, top, place + 1, bottom) for _, place, _, (top, bottom) in drawn]
+    labels = Labels(Box(_LEFT, 0.0, _WIDTH, _HEIGHT - _BOTTOM), taken, corners)
+    unnamed = []
+    for each, place, height, ends in drawn:
+        found = labels.beside(place, height, ends, each.label)
+        if found is None:
+            unnamed.append(each)
+            continue
+        # On top of all intervals, so that the ground around its letters is seen.
+        parts.append(
+            Markup('<text class="label s{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+                each.series % SERIES, round(found.x, 1), round(found.y, 1), found.anchor, each.label
+            )
+        )
     said = f"{y} against {x}; on the front: {', '.join(each.label for each in best)}"
-    return _svg(parts, said)
+    return _svg(parts, said), unnamed
 
 
 def curves(
@@ -172,14 +129,14 @@ def curves(
     across = Axis([0.0] * from_zero + [a for a, _ in points], (_LEFT, _WIDTH - _RIGHT))
     up = Axis([b for _, b in points], (_HEIGHT - _BOTTOM, _TOP), log)
     parts = [_frame(across, up, x, y)]
-    for number, each in enumerate(drawn):
+    for each in drawn:
         path = " ".join(f"{across(a)},{up(b)}" for a, b in each.points)
         parts.append(
             Markup('<g class="s{} d{}"><polyline points="{}"/>').format(
-                number % SERIES, number // SERIES % 3, path
+                each.series % SERIES, each.series // SERIES % 3, path
             )
         )
-        parts += [_marker(number, across(a), up(b), False) for a, b in each.points[-1:]]
+        parts += [_marker(each.series, across(a), up(b), False) for a, b in each.points[-1:]]
         parts.append(Markup("</g>"))
     if here is not None:
         place = across(here[0]), up(here[1])
@@ -241,7 +198,7 @@ def heat(rows: Sequence[Sequence[float]], said: str) -> Markup:
 def _marker(number: int, x: float, y: float, filled: bool) -> Markup:
     """Circle, square, triangle, diamond: the shape of a series."""
     kind = Markup(' class="best"') if filled else Markup("")
-    shape = number % 4
+    shape = (number + number // SERIES) % 4  # another one where colours come again
     if shape == 0:
         return Markup('<circle{} cx="{}" cy="{}" r="4.5"/>').format(kind, x, y)
     corners = {

@@ -1,5 +1,6 @@
 """An experiment with its results, read from where they lie."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from foldformer.experiment.spec import (
     read_experiment,
     results_file,
 )
+from foldformer.report.current import of_file, of_recipe
 from foldformer.report.paper import paper
 from foldformer.report.tables import Table, tables_of
 from foldformer.spec import nearest
@@ -25,8 +27,9 @@ class Evidence:
     Attributes:
         path: the file of the results, whether it exists or not.
         spec: the experiment.
-        results: {TASK/CELL/SEED: result}, but for those in `otherwise`.
-        otherwise: runs that were scored by another measure than the experiment names now.
+        results: {TASK/CELL/SEED: result} of planned runs, but for those in `otherwise`.
+        otherwise: planned runs whose results are of something else: trained, heard or scored in
+            another way than the experiment says now.
         tables: all of them, complete or not.
     """
 
@@ -39,21 +42,12 @@ class Evidence:
     @property
     def planned(self) -> int:
         """Number of runs that there are to be."""
-        return len(self._wanted)
+        return len(set(_wanted(self.spec)))
 
     @property
     def done(self) -> int:
         """Planned runs that have a result."""
-        return len(self._wanted & self.results.keys())
-
-    @property
-    def _wanted(self) -> set[str]:
-        return {
-            name_of(task, cell, seed)
-            for cell in self.spec.cells
-            for task in self.spec.tasks_of(cell)
-            for seed in self.spec.seeds_of(cell)
-        }
+        return len(self.results)
 
     @property
     def smoke(self) -> bool:
@@ -64,26 +58,26 @@ class Evidence:
 def read_evidence(place: Path) -> Evidence:
     """The tables of a recipe folder, of an experiment's YAML, or of a file of results.
 
-    Results whose cells, tasks or seeds are not planned (any more) are in no table.
+    What the recipe says now decides which results are shown, as it decides what
+    `foldformer experiment` would run. A file of results with no recipe beside it is what its last
+    plan says. Results of what is not planned (any more) are in no table.
 
     Raises:
         InputError: the file or what belongs to it is missing or damaged, or smoke tests and real
             results are mixed in it.
         SpecError: the experiment is wrong, or names a row that the paper does not have.
     """
-    if place.suffix == ".jsonl":
-        if not place.is_file():
-            raise InputError(f"{place}: no such file; expected results of `foldformer experiment`")
-        recorded = read_results(place)
-        if recorded.spec is None:
-            raise InputError(f"{place}: does not say what was planned; expected a line with `plan`")
-        spec = recorded.spec
-    else:
-        spec, recorded = read_experiment(place), read_results(results_file(place))
+    recipe = _recipe_of(place)
+    if recipe is None and not place.is_file():
+        raise InputError(f"{place}: no such file; expected results of `foldformer experiment`")
+    recorded = read_results(place if recipe is None else results_file(recipe))
+    spec = recorded.spec if recipe is None else read_experiment(recipe)
+    if spec is None:
+        raise InputError(f"{place}: does not say what was planned; expected a line with `plan`")
     for name, cell in spec.cells.items():
         if cell.paper is not None and cell.paper not in paper().rows:
             raise SpecError(
-                f"{experiment_file(place)}: cells.{name}.paper: the paper has no {cell.paper!r}"
+                f"{recipe or place}: cells.{name}.paper: the paper has no {cell.paper!r}"
                 f"{nearest(cell.paper, paper().rows)}"
             )
     smoke = {each.smoke for each in recorded.results.values()}
@@ -91,17 +85,31 @@ def read_evidence(place: Path) -> Evidence:
         raise InputError(
             f"{recorded.path}: holds results of a smoke test beside real ones; keep them apart"
         )
-    otherwise = [
-        name
-        for name, each in recorded.results.items()
-        if each.task in spec.tasks and each.measure != spec.tasks[each.task].measure
-    ]
-    kept = {name: each for name, each in recorded.results.items() if name not in otherwise}
-    recorded = replace(recorded, results=kept)
+    there = [name for name in _wanted(spec) if name in recorded.results]
+    current = of_file(spec, recorded) if recipe is None else of_recipe(spec, recipe, recorded)
+    kept = {name: recorded.results[name] for name in there if name in current}
     return Evidence(
         path=recorded.path,
         spec=spec,
         results=kept,
-        otherwise=tuple(otherwise),
-        tables=tuple(tables_of(spec, recorded)),
+        otherwise=tuple(name for name in there if name not in current),
+        tables=tuple(tables_of(spec, replace(recorded, results=kept))),
     )
+
+
+def _recipe_of(place: Path) -> Path | None:
+    """The YAML that results belong to; None of a file of results without one beside it."""
+    if place.suffix != ".jsonl":
+        return experiment_file(place)
+    whole = place.resolve()
+    recipe = whole.parent.parent / f"{whole.stem}.yaml"
+    found = whole.is_file() and recipe.is_file() and results_file(recipe) == whole
+    return recipe if found else None
+
+
+def _wanted(spec: ExperimentSpec) -> Iterator[str]:
+    """The names of all runs that there are to be."""
+    for task in spec.tasks:
+        for cell in spec.cells:
+            for seed in spec.seeds_of(cell) if task in spec.tasks_of(cell) else ():
+                yield name_of(task, cell, seed)

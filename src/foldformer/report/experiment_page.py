@@ -3,7 +3,7 @@
 import math
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,9 +12,9 @@ from foldformer.decode.edits import Pair, aligned
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.result import Example, Result
+from foldformer.experiment.result import Example
 from foldformer.measure.similarity import Cosines, Similarity
-from foldformer.report.charts import Line, Point, curves, heat, key, scatter
+from foldformer.report.charts import Point, heat, key, scatter
 from foldformer.report.evidence import Evidence
 from foldformer.report.row_text import (
     HOURS,
@@ -27,6 +27,7 @@ from foldformer.report.row_text import (
 )
 from foldformer.report.tables import Table
 from foldformer.report.templates import templates
+from foldformer.report.training_curves import training_curves
 
 _TITLES = {
     "curves": "Training curves",
@@ -74,7 +75,7 @@ def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
         "smoke": evidence.smoke,
         "tables": [_table(table) for table in evidence.tables if table not in empty],
         "empty": [(heading(table), [row.title for row in table.rows]) for table in empty],
-        "curves": list(_curves(evidence)),
+        "curves": list(training_curves(evidence)),
         "alike": list(_alike(evidence)),
         "examples": _opened(list(_examples(evidence))),
         "origin": _origin(evidence),
@@ -82,73 +83,26 @@ def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    points = [
-        Point(row.stored / 1e6, row.score.value, row.score.low, row.score.high, row.title)
-        for row in table.rows
-        if row.score is not None and row.stored is not None and not row.marks
+    points = [  # a series is a row, so that a model looks the same in all figures of a table
+        Point(row.stored / 1e6, row.score.value, row.score.low, row.score.high, row.title, number)
+        for number, row in enumerate(table.rows)
+        if row.score is not None and row.stored is not None and not row.apart
     ]
     title = MEASURES[table.measure].title
-    chart = None
-    if len(points) > 1:
-        chart = scatter(points, "MB of weights", title, table.lower_is_better)
+    chart, unnamed = None, list[Point]()
+    if len(points) > 1 and table.learnt and any(round(each.y, 2) for each in points):
+        chart, unnamed = scatter(points, "MB of weights", title, table.lower_is_better)
     return {
         "heading": heading(table),
         "title": title,
         "rows": [row_text(row, table.measure) for row in table.rows],
         "missing": [row.score is None for row in table.rows],
-        "paper": any(row.paper is not None for row in table.rows),
+        "paper": table.with_paper,
         "compared": any(row.change is not None or row.refused for row in table.rows),
         "notes": notes(table),
         "chart": chart,
+        "legend": [(key(each.series), each.label) for each in unnamed],
     }
-
-
-def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """One figure for each table and task: the validation scores of the cells that train.
-
-    A cell with a mark in the table is left out: its scores are of other data or other code.
-    """
-    spec = evidence.spec
-    marked = {
-        (table.table, table.task, row.cell)
-        for table in evidence.tables
-        for row in table.rows
-        if row.marks
-    }
-    for name in dict.fromkeys(cell.table for cell in spec.cells.values()):
-        for task, said in spec.tasks.items():
-            lines = []
-            for cell, row in spec.cells.items():
-                found = [r for r in evidence.results.values() if (r.task, r.cell) == (task, cell)]
-                points = _mean_curve(found, said.measure)
-                if (name, task, cell) in marked:
-                    continue
-                if row.table == name and row.model_of is None and points:
-                    lines.append(Line(row.title, points))
-            if lines:
-                yield {
-                    "heading": f"{name}: {task}",
-                    "svg": curves(
-                        lines, "hours of audio heard", f"{MEASURES[said.measure].title}, validation"
-                    ),
-                    "legend": [(key(number), line.label) for number, line in enumerate(lines)],
-                }
-
-
-def _mean_curve(results: Sequence[Result], measure: str) -> tuple[tuple[float, float], ...]:
-    """Hours and score of each validation, by the mean of the seeds that had it."""
-    rows: dict[float, list[Mapping[str, float]]] = {}
-    for result in results:
-        for row in result.curve:
-            if measure in row:
-                rows.setdefault(row["step"], []).append(row)
-    return tuple(
-        (
-            statistics.fmean(each["hours"] for each in rows[step]),
-            statistics.fmean(each[measure] for each in rows[step]),
-        )
-        for step in sorted(rows)
-    )
 
 
 def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
@@ -191,8 +145,8 @@ def _origin(evidence: Evidence) -> dict[str, Any]:
     results = list(evidence.results.values())
     data: dict[str, set[str]] = {}
     for result in results:
-        for name, digest in result.data.items():
-            data.setdefault(name, set()).add(digest)
+        for name, digest in result.data.items():  # tasks have data of their own
+            data.setdefault(f"{result.task}, {name}", set()).add(digest)
     return {
         "runs": results,
         "data": {name: sorted(digests) for name, digests in data.items()},

@@ -21,9 +21,8 @@ def markdown(evidence: Sequence[Evidence]) -> str:
 def markdown_table(table: Table) -> str:
     """One table, with what has to be known of it below."""
     title = MEASURES[table.measure].title
-    with_paper = any(row.paper is not None for row in table.rows)
     columns = ["", "share of dense", "MB", title, "change, %", "seeds"]
-    columns += [f"paper: {title}", "paper: change, %"] if with_paper else []
+    columns += [f"paper: {title}", "paper: change, %"] if table.with_paper else []
     lines = [_line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
     for row in table.rows:
         shown = row_text(row, table.measure)
@@ -33,7 +32,7 @@ def markdown_table(table: Table) -> str:
     said = notes(table)
     if any(row.score is not None for row in table.rows):
         said.insert(1 + bool(table.about), HOW_TO_READ)
-    if with_paper:
+    if table.with_paper:
         said.append(of_paper())
     return "\n".join([*lines, "", *(f"- {note}" for note in said)])
 

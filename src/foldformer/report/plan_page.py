@@ -58,8 +58,12 @@ def plan_page(made: Made, drawn: Pictures, *, model: str, precision: str, calibr
 
 def _curve(made: Made) -> Markup:
     lines = [
-        Line(name, tuple((point.bytes / 1e6, 100 * point.errors[name]) for point in made.curve))
-        for name in ("plan", "sharing", "low rank")
+        Line(
+            name,
+            tuple((point.bytes / 1e6, 100 * point.errors[name]) for point in made.curve),
+            number,
+        )
+        for number, name in enumerate(("plan", "sharing", "low rank"))
     ]
     here = made.bytes / 1e6, 100 * made.error
     return curves(lines, "MB of weights", "error, %", from_zero=False, log=True, here=here)
@@ -67,11 +71,11 @@ def _curve(made: Made) -> Markup:
 
 def _spectrum(name: str, left: Mapping[str, Curve]) -> Markup:
     lines = []
-    for kind in ("shared", "alone"):
+    for number, kind in enumerate(("shared", "alone")):
         values = left[kind]
         step = max(1, len(values) // _POINTS)
         points = ((rank, 100 * float(values[rank])) for rank in range(0, len(values), step))
-        lines.append(Line(f"{name}, {kind}", tuple(points)))
+        lines.append(Line(f"{name}, {kind}", tuple(points), number))
     return curves(lines, "rank", "left over, %", log=True)
 
 

@@ -1,12 +1,11 @@
 """What tables of experiments say, in words: alike on pages and in Markdown."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foldformer.report.evidence import Evidence
 from foldformer.report.paper import paper
-from foldformer.report.tables import Row, Table
-from foldformer.report.written import figure, megabytes, percent, with_interval
+from foldformer.report.tables import LEARNT, Row, Table
+from foldformer.report.written import figure, megabytes, percent, spoken_seeds, with_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +61,7 @@ def change_text(row: Row) -> str:
     shown = f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"
     if found.spread is not None:
         shown += f" ± {found.spread:.1f}"
-    return f"{shown} ({_seeds(row.fewer)})" if row.fewer else shown
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    """seed 1; seeds 1, 2."""
-    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    return f"{shown} ({spoken_seeds(row.fewer)})" if row.fewer else shown
 
 
 def status(evidence: Evidence) -> str:
@@ -75,8 +69,8 @@ def status(evidence: Evidence) -> str:
     if evidence.otherwise:
         found = _status(evidence)
         return (
-            f"{found} Left out, since the experiment names another measure than they were scored "
-            f"by: {', '.join(evidence.otherwise)}."
+            f"{found} Left out, since they were trained, heard or scored in another way than the "
+            f"experiment says: {', '.join(evidence.otherwise)}."
         )
     return _status(evidence)
 
@@ -119,10 +113,15 @@ def notes(table: Table) -> list[str]:
         found.append(f"{utterances} utterances, {words} words.")
     if table.about:
         found.append(f"{table.set}: {table.about}.")
+    if not table.learnt:
+        bound = {"wer": "no WER is below {:g} %", "bleu": "no BLEU is {:g} or more"}[table.measure]
+        said = bound.format(LEARNT[table.measure])
+        found.append(f"Not learnt ({said}): differences mean nothing.")
     if any(row.marks for row in table.rows):
         found.append(
-            "Rows with a mark were trained or scored on other data, or by other code, than most; "
-            "changes across that are refused."
+            "Marked: trained or scored on other data, or by other code, than most. Seeds that a "
+            "mark names are in no figure of their row; a row that is marked as a whole is in no "
+            "drawing, and changes across that are refused."
         )
     others = [each.run_of for row in table.rows for each in row.results if each.run_of]
     for other in dict.fromkeys(others):

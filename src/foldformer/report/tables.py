@@ -1,9 +1,8 @@
 """The tables of an experiment: every cell that was planned, with what its runs have given."""
 
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from foldformer.decode.measures import MEASURES
 from foldformer.experiment.plan import name_of
@@ -11,8 +10,12 @@ from foldformer.experiment.result import Result
 from foldformer.experiment.results import Recorded
 from foldformer.experiment.spec import ExperimentSpec
 from foldformer.report.estimates import Estimate, Figures
+from foldformer.report.origins import Origin, alike, marks_of, usual_of
 from foldformer.report.paper import PaperRow, paper
 from foldformer.report.shares import share_of
+
+LEARNT = {"wer": 90.0, "bleu": 1.0}
+"""Where scores that mean anything begin: below the error rate, at the BLEU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,8 @@ class Row:
     Attributes:
         cell: its name in the experiment.
         title: its name in tables.
-        results: of its seeds; empty where nothing was run.
+        results: of its seeds, those of one origin that its figures are made of; empty where nothing
+            was run.
         wanted: seeds that were planned.
         share: entries of its matrices, in % of those of the dense encoder that it is compared with:
             of the cell at the end of the way from `against` to `against`. None where one of the two
@@ -30,7 +34,9 @@ class Row:
         score: None where there is no result.
         change: against another cell, in % of it; None where there is none, or `refused` says why.
         fewer: the seeds of the change, where one of the two cells has others too; empty elsewhere.
-        marks: in what its runs differ from most of the table.
+        marks: in what its runs differ from most of the table; with the seeds that were therefore
+            left out, or of all that it has.
+        apart: whether its figures are of another origin than those of most of the table.
         refused: why there is no relative change, where one was planned and there are results.
         paper: the paper's row.
     """
@@ -44,6 +50,7 @@ class Row:
     change: Estimate | None = None
     fewer: tuple[int, ...] = ()
     marks: tuple[str, ...] = ()
+    apart: bool = False
     refused: str | None = None
     paper: PaperRow | None = None
 
@@ -94,6 +101,18 @@ class Table:
         """As of errors."""
         return MEASURES[self.measure].lower_is_better
 
+    @property
+    def learnt(self) -> bool:
+        """Whether a model scores as one that has learnt something would; True without scores."""
+        scores = [row.score.value for row in self.rows if row.score is not None]
+        bound = LEARNT[self.measure]
+        return not scores or (min(scores) < bound if self.lower_is_better else max(scores) >= bound)
+
+    @property
+    def with_paper(self) -> bool:
+        """Whether the paper's figures stand beside: not those of models that learnt nothing."""
+        return self.learnt and any(row.paper is not None for row in self.rows)
+
 
 def tables_of(spec: ExperimentSpec, recorded: Recorded) -> Iterator[Table]:
     """One table for each of the experiment's, in each task, on each set.
@@ -113,28 +132,6 @@ def tables_of(spec: ExperimentSpec, recorded: Recorded) -> Iterator[Table]:
             for table in dict.fromkeys(cell.table for cell in spec.cells.values()):
                 if cells := sheet.cells(table):
                     yield sheet.table(table, cells)
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """What a result was made of: for results that are compared it has to be the same."""
-
-    data: tuple[str, str, str]
-    """Fingerprints of the data."""
-    code: str
-    """Digest of the sources."""
-    compress: str | None
-    """Digest of those that compress, which only compressed models depend on."""
-
-    def differences(self, other: "_Origin") -> list[str]:
-        """In what the two are not the same."""
-        compressed = None not in (self.compress, other.compress)
-        found = {
-            "other data": self.data != other.data,
-            "other code": self.code != other.code
-            or (compressed and self.compress != other.compress),
-        }
-        return [what for what, differs in found.items() if differs]
 
 
 @dataclass(frozen=True)
@@ -160,11 +157,9 @@ class _Sheet:
     def table(self, table: str, cells: Sequence[str]) -> Table:
         """The table of these cells."""
         shown = [result for cell in cells for result in self.runs(cell).values()]
-        usual = _usual(list(map(self.origin, shown)))
-        content = None
-        if shown:
-            scores = shown[0].scores[self.set]
-            content = scores.utterances, scores.words
+        usual = usual_of(list(map(self.origin, shown))) if shown else None
+        first = next((r for r in shown if usual and not self.origin(r).differences(usual)), None)
+        scores = None if first is None else first.scores[self.set]
         return Table(
             table=table,
             task=self.task,
@@ -172,35 +167,45 @@ class _Sheet:
             measure=self.spec.tasks[self.task].measure,
             rows=tuple(self.row(table, cell, usual) for cell in cells),
             about=self.spec.about_sets.get(self.set, ""),
-            content=content,
+            content=None if scores is None else (scores.utterances, scores.words),
         )
 
-    def row(self, table: str, cell: str, usual: _Origin | None) -> Row:
-        """A cell; `usual` is the origin of most of the table's results."""
-        said, results = self.spec.cells[cell], self.runs(cell)
-        origins = [self.origin(each) for each in results.values()]
-        marks = [what for each in origins if usual is not None for what in each.differences(usual)]
-        change, refused = None, None
-        fewer: tuple[int, ...] = ()
-        if results and said.against is not None and said.table == table:
-            others = self.runs(said.against)
-            change, refused = self.change(results, others)
-            if change is not None and not results.keys() == others.keys() == change.seeds.keys():
-                fewer = tuple(change.seeds)
-        runs = {seed: result.name for seed, result in results.items()}
-        return Row(
+    def row(self, table: str, cell: str, usual: Origin | None) -> Row:
+        """A cell; `usual` is the origin of most of the table's results, None if it has none."""
+        said = self.spec.cells[cell]
+        row = Row(
             cell=cell,
             title=said.title,
-            results=tuple(results.values()),
+            results=(),
             wanted=len(self.spec.seeds_of(cell)),
-            share=self.share(cell),
-            score=self.figures.score(runs) if runs else None,
-            change=change,
-            fewer=fewer,
-            marks=tuple(dict.fromkeys(marks)),
-            refused=refused,
             paper=None if said.paper is None else paper().rows[said.paper],
         )
+        if usual is None or not self.runs(cell):
+            return row
+        results = self.alike(cell, usual)
+        change, refused = None, None
+        fewer: tuple[int, ...] = ()
+        if said.against is not None and said.table == table:
+            others = self.alike(said.against, usual)
+            change, refused = self.change(results, others, self.spec.cells[said.against].title)
+            if change is not None and not results.keys() == others.keys() == change.seeds.keys():
+                fewer = tuple(change.seeds)
+        return replace(
+            row,
+            results=tuple(results.values()),
+            share=self.share(cell),
+            score=self.figures.score({seed: each.name for seed, each in results.items()}),
+            change=change,
+            fewer=fewer,
+            marks=tuple(marks_of(self.origins(cell), usual)),
+            apart=any(self.origin(each).differences(usual) for each in results.values()),
+            refused=refused,
+        )
+
+    def alike(self, cell: str, usual: Origin) -> dict[int, Result]:
+        """The runs of a cell that its figures are made of."""
+        runs = self.runs(cell)
+        return {seed: runs[seed] for seed in alike(self.origins(cell), usual)}
 
     def share(self, cell: str) -> float | None:
         """Of the weight matrices of the dense encoder that all is compared with in the end."""
@@ -217,34 +222,31 @@ class _Sheet:
         scored = self.figures.utterances
         return {seed: self.results[name] for seed, name in names.items() if name in scored}
 
-    def origin(self, result: Result) -> _Origin:
-        """What has to be the same for two results to be compared."""
+    def origins(self, cell: str) -> dict[int, Origin]:
+        """{seed: what has to be the same for two results to be compared}."""
+        return {seed: self.origin(result) for seed, result in self.runs(cell).items()}
+
+    def origin(self, result: Result) -> Origin:
+        """What it was made of."""
         data = (result.data["train"], result.data["valid"], result.data[self.set])
-        return _Origin(data, result.code.digest, result.code.compress)
+        return Origin(data, result.code.digest, result.code.compress)
 
     def change(
-        self, here: dict[int, Result], there: dict[int, Result]
+        self, here: dict[int, Result], there: dict[int, Result], title: str
     ) -> tuple[Estimate | None, str | None]:
-        """The relative change over the seeds that both have; or why there is none."""
+        """The change over the seeds that both have, `title` the other one's; or why not."""
         seeds = [seed for seed in here if seed in there]
         if not seeds:
             return None, "nothing to compare with"
         both = [each[seed] for each in (here, there) for seed in seeds]
-        origins = list(map(self.origin, both))
-        for each in origins:
-            if different := each.differences(_usual(origins) or each):
-                return None, different[0]
+        if different := self.origin(both[0]).differences(self.origin(both[-1])):
+            return None, different[0]
         if len({self.figures.utterances[each.name] for each in both}) > 1:
             return None, "other utterances"
         runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
         change = self.figures.change(runs, others)
-        return change, None if change is not None else "the other may be 0"
-
-
-def _usual(origins: Sequence[_Origin]) -> _Origin | None:
-    """That of most results; compressed by what most of those were that are compressed."""
-    if not origins:
-        return None
-    (data, code), _ = Counter((each.data, each.code) for each in origins).most_common(1)[0]
-    compress = Counter(each.compress for each in origins if each.compress is not None)
-    return _Origin(data, code, compress.most_common(1)[0][0] if compress else None)
+        if change is not None:
+            return change, None
+        nothing = not round(self.figures.score(others).value, 2)
+        name = MEASURES[self.spec.tasks[self.task].measure].title.removesuffix(" %")
+        return None, f"{name} of {title} {'is' if nothing else 'may be'} 0"

@@ -1,5 +1,7 @@
 """How figures are written in tables: alike in pages, in Markdown and in running text."""
 
+from collections.abc import Sequence
+
 
 def figure(value: float | None, sign: str = "") -> str:
     """Three digits or so; `?` for what is not known. `sign="+"` shows that of positive ones too."""
@@ -23,3 +25,8 @@ def percent(value: float) -> str:
 def megabytes(size: float) -> str:
     """10^6 bytes."""
     return f"{size / 1e6:.2f}"
+
+
+def spoken_seeds(seeds: Sequence[int]) -> str:
+    """seed 1; seeds 1, 2."""
+    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
