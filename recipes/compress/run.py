@@ -1,4 +1,4 @@
-"""A trained dense recogniser, folded and recovered, against the same shared models from nothing.
+"""A trained dense recogniser, folded and recovered, against the same shared models from scratch.
 
     python recipes/compress/run.py
 
@@ -30,10 +30,10 @@ TITLES = {
     "dense": "dense, 1,300 steps",
     "folded-3": "K = 3, folded alone",
     "recovered-3": "K = 3, folded and recovered",
-    "nothing-3": "K = 3, from nothing, 1,300 steps",
+    "nothing-3": "K = 3, from scratch, 1,300 steps",
     "folded-6": "K = 6, folded alone",
     "recovered-6": "K = 6, folded and recovered",
-    "nothing-6": "K = 6, from nothing, 1,300 steps",
+    "nothing-6": "K = 6, from scratch, 1,300 steps",
 }
 """Rows of the table, by the folders of their models."""
 DATA = ["--data", f"{CORPUS}/train.jsonl.gz", "--valid", f"{CORPUS}/dev.jsonl.gz"]

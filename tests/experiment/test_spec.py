@@ -28,7 +28,7 @@ from foldformer.experiment.spec import read_experiment
         ("model_of: k3,", "model_of: k3, compress: {of: dense, uses: 3, rank: 2},",
          "compress: a cell with model_of makes no model"),
         ("set: {model.encoder.uses: 1}", "compress: {of: k3-int8, uses: 3, rank: 2}",
-         "cells.dense.compress.of: k3-int8 is not trained from nothing"),
+         "cells.dense.compress.of: k3-int8 is not trained from scratch"),
         ("title: Played", "title: Played\nabout_sets: {digit: spoken}",
          "about_sets.digit: there is no 'digit'; did you mean 'digits'"),
         ("title: Played", "title: Played\nruns_of: ../other/experiment.yaml",

@@ -207,7 +207,7 @@ def test_a_seed_of_other_data_or_code_is_named_and_in_no_figure(
 
 
 def test_models_compressed_by_other_code_are_marked(tmp_path: Path, write_results: Write) -> None:
-    """Models that are trained from nothing do not depend on it, and stay comparable with both."""
+    """Models that are trained from scratch do not depend on it, and stay comparable with both."""
     code = {"revision": "r", "digest": "fedcba9876543210"}
     by = {"k3-r16": ("x", "x"), "k9-r16": ("x", "y")}
     changed = {

@@ -23,7 +23,7 @@ _PACKAGES = (
     "sentencepiece",
 )
 _NO_MATTER = ("card.py", "cli", "compress", "deploy", "experiment", "measure", "report")
-"""Parts of the package that no weight and no score of a training from nothing depends on."""
+"""Parts of the package that no weight and no score of a training from scratch depends on."""
 
 
 def code(compressed: bool = False) -> Code:

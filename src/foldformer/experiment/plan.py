@@ -67,7 +67,7 @@ class Run:
 
     @property
     def made(self) -> dict[str, object]:
-        """How its model is made of another one; empty where it is trained from nothing."""
+        """How its model is made of another one; empty where it is trained from scratch."""
         if self.compress is None:
             return {}
         asked = {key: value for key, value in self.settings if key.startswith(LEARNING)}

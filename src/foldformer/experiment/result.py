@@ -120,7 +120,7 @@ class Result(Spec):
     compress: dict[str, object] = field(default_factory=dict)
     """How the model was made of another cell's: `of`, `uses`, `rank`, `order`, `start`, what was
     `set`, and as `config` what the experiment said of the other's training, with that over it.
-    Empty where it was trained from nothing."""
+    Empty where it was trained from scratch."""
     decode: DecodeSpec
     """How the model was heard."""
     data: dict[str, str]

@@ -84,7 +84,7 @@ class CellSpec(Spec):
     """Dotted keys of the training configuration, and their values here; with `compress`, of the
     learning from the compressed model's original: `data` and `training` alone."""
     compress: CompressSpec | None = None
-    """Make its model of another cell's, in place of one that is trained from nothing."""
+    """Make its model of another cell's, in place of one that is trained from scratch."""
     model_of: str | None = None
     """Train nothing, and score the models of this cell, in another way."""
     against: str | None = None
@@ -196,7 +196,7 @@ class ExperimentSpec(Spec):
             source = cell.compress.of
             _check_known(f"{where}.compress.of", source, self.cells)
             if self.cells[source].model_of is not None or self.cells[source].compress is not None:
-                raise SpecError(f"{where}.compress.of: {source} is not trained from nothing")
+                raise SpecError(f"{where}.compress.of: {source} is not trained from scratch")
         for task in cell.tasks or ():
             _check_known(f"{where}.tasks", task, self.tasks)
 
