@@ -196,7 +196,9 @@ class InputStream:
     def read(self, count):
         block, self.samples = self.samples[:count], self.samples[count:]
         if not len(self.samples):
-            os.kill(os.getpid(), signal.SIGINT)
+            if os.environ["ENDED"] == "unplugged":
+                raise PortAudioError("Device unavailable")
+            os.kill(os.getpid(), getattr(signal, os.environ["ENDED"]))
         return block, False
 """
 
@@ -272,28 +274,53 @@ def test_the_code_of_the_card(
     assert len(written) <= len(expected) + (4 if streaming else 0)
 
 
-def test_microphone(
+@pytest.fixture
+def listen(
     exported: Export, command: Command, recordings: list[Path], tmp_path: Path
-) -> None:
-    """What it hears until Ctrl-C is what a recording with the same endpoints holds."""
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`transcribe --microphone`, which hears the second recording and then what `ended` says."""
     (tmp_path / "sounddevice.py").write_text(FAKE)
     paths = f"{tmp_path}:{Path(__import__('foldformer').__file__).parents[1]}"
-    folder = exported("ctc", True)
     spoken = {"SPOKEN": str(recordings[1]), "PYTHONPATH": paths}
-    heard = command("transcribe", folder, "--microphone", **spoken)
-    read = command("transcribe", folder, recordings[1], "--endpoint", "1.2s")
-    assert (heard.returncode, heard.stderr) == (0, "")
-    assert len(heard.stdout.strip()) >= 5
-    assert heard.stdout == read.stdout
-    for _ in range(2):  # the second time its transcript is there
-        words = ["--microphone", "--output", tmp_path / "said"]
-        again = command("transcribe", folder, *words, **spoken)
-        assert (again.returncode, again.stderr) == (0, "")
-        assert (tmp_path / "said" / "microphone.txt").read_text("utf-8") == heard.stdout
-    words = ["--microphone", "--microphone-device", "none"]
-    refused = command("transcribe", folder, *words, **spoken)
-    assert refused.returncode == 2
+
+    def run(*words: object, ended: str = "SIGINT") -> subprocess.CompletedProcess[str]:
+        folder = exported("ctc", True)
+        return command("transcribe", folder, "--microphone", *words, ENDED=ended, **spoken)
+
+    return run
+
+
+def test_microphone(
+    listen: Command, exported: Export, command: Command, recordings: list[Path], tmp_path: Path
+) -> None:
+    """What it hears until a signal ends it is what a recording with the same endpoints holds."""
+    read = command("transcribe", exported("ctc", True), recordings[1], "--endpoint", "1.2s")
+    assert len(read.stdout.strip()) >= 5
+    for ended in ("SIGINT", "SIGTERM", "SIGHUP"):
+        heard = listen(ended=ended)
+        assert (heard.returncode, heard.stderr, heard.stdout) == (0, "", read.stdout)
+    unplugged = listen(ended="unplugged")
+    assert (unplugged.returncode, unplugged.stdout) == (2, read.stdout)
+    assert unplugged.stderr.startswith("foldformer: error: microphone: Device unavailable;")
+    output = tmp_path / "said"
+    refused = listen("--microphone-device", "none", "--output", output)
+    assert (refused.returncode, refused.stdout, output.exists()) == (2, "", False)
     assert refused.stderr.startswith("foldformer: error: microphone: No input device matching")
+
+
+def test_what_the_microphone_heard_before_stays(listen: Command, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    expected = {form: listen("--format", form).stdout for form in ("text", "json", "srt")}
+    for suffix, form in {"txt": "text", "jsonl": "json"}.items():
+        for times in (1, 2):
+            again = listen("--output", said, "--format", form)
+            assert (again.returncode, again.stderr) == (0, "")
+            written = (said / f"microphone.{suffix}").read_text("utf-8")
+            assert written == times * expected[form]
+    first, second = (listen("--output", said, "--format", "srt") for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 2)
+    assert second.stderr.startswith(f"foldformer: error: {said}/microphone.srt: is there already")
+    assert (said / "microphone.srt").read_text("utf-8") == expected["srt"]
 
 
 def test_a_bad_recording_is_one_line(
