@@ -28,7 +28,7 @@ SPEC = ExportSpec(
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_yaml(tmp_path / "export.yaml", SPEC)
-    for name in (*SPEC.files, "tokens.txt"):
+    for name in (*SPEC.files, "tokens.txt", "provider.cfg"):
         (tmp_path / name).touch()
     return tmp_path
 

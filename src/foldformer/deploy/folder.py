@@ -249,7 +249,8 @@ def read_export(folder: str | Path) -> ExportSpec:
         spec = from_dict(ExportSpec, data)
     except SpecError as error:
         raise InputError(f"{path}: {error}") from None
-    for name in (*spec.files, TOKENS):
+    options = [PROVIDER] if spec.provider else []
+    for name in (*spec.files, TOKENS, *options):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: missing; export the model again")
     return spec
