@@ -235,9 +235,7 @@ def read_provider(folder: Path, memory: Memory = "quick") -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         key, equals, value = line.partition("=")
         if line and not (key and equals and value):
-            raise InputError(
-                f"{path}: line {number} is no key=value; export the model again"
-            )
+            raise InputError(f"{path}: line {number} is no key=value; export the model again")
         if line:
             options[key] = value
     return options
