@@ -202,12 +202,14 @@ def test_described(
     assert main(["describe", str(folder)]) == 0
     size = (folder / "model.onnx").stat().st_size / 1e6
     assert capfd.readouterr().out.splitlines()[1] == (
-        "export: streaming-ctc for sherpa-onnx, fp32, chunks of 160ms, remembering 400ms in fp32; "
-        f"ONNX files {size:.2f} MB"
+        "export: streaming-ctc for sherpa-onnx, fp32, chunks of 160ms, remembering 400ms in fp32, "
+        f"a state of 0.03 MB; ONNX files {size:.2f} MB"
     )
     assert main(["describe", str(folder), "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert found["export"]["kind"] == "streaming-ctc"
+    # Keys and values of two layers, the runtime's place for the subsampling, a count of frames.
+    assert found["export_state_bytes"] == 4 * (2 * 2 * 10 * 16 + 7296) + 8
     assert found["total"]["parameters"] == sum(each.numel() for each in model.parameters())
     flip_a_bit(folder / "model.onnx")
     assert main(["describe", str(folder)]) == 2
