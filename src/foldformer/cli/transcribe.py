@@ -72,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the N best hypotheses with their scores; wants --beam N or more",
     )
     add_export_arguments(parser, recordings)
+    parser.usage = (  # argparse breaks no line of a usage that it is given
+        "%(prog)s MODEL (AUDIO [AUDIO ...] | --microphone)\n"
+        "           [--format text|json|srt|vtt] [--output FOLDER] [--segment 30s]\n"
+        "           [--chunk 320ms] [--head KIND] [--beam N] [--num-best N]\n"
+        "           [--endpoint 1.2s] [--partial] [--hotwords FILE [--hotwords-score X]]\n"
+        "           [--threads N] [--memory quick|small] [--microphone-device NAME]"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
