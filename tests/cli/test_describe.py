@@ -83,6 +83,11 @@ def test_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("{folder}", "config.yaml: no such file"),
         ("{folder}/empty.yaml", "expected a mapping under `model`"),
         ("{folder}/typo.yaml", "model.encoder.d_modell: unknown key; did you mean 'd_model'?"),
+        (
+            "{folder}/tokens.yaml",
+            "/tokens.yaml: tokens.vocab_size: expected a whole number, got '99x'",
+        ),
+        ("{folder}/typo.yaml", "/typo.yaml: model.encoder.d_modell: "),
         ("{folder}/uses.yaml", "uses: 5 layers are not divisible by 2 uses"),
     ],
 )
@@ -90,6 +95,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     argument: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.yaml").write_text("training: {}\n")
+    (tmp_path / "tokens.yaml").write_text("model: {encoder: {}}\ntokens: {vocab_size: 99x}\n")
     (tmp_path / "typo.yaml").write_text("model: {encoder: {d_modell: 3}}\n")
     (tmp_path / "uses.yaml").write_text("model: {encoder: {num_layers: 5, uses: 2}}\n")
     assert main(["describe", argument.format(folder=tmp_path)]) == 2

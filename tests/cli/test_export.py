@@ -93,9 +93,10 @@ def test_what_differs_is_in_the_default_name(folder: Path, asked: dict[str, Any]
 def test_the_card_of_the_model_goes_along(folder: Path, asked: dict[str, Any]) -> None:
     assert run(folder) == 0
     assert asked["card"] is None
-    (folder / "README.md").write_text("licence: ß", encoding="utf-8")
-    assert run(folder, "--streaming") == 0
-    assert asked["card"] == "licence: ß"
+    for encoding, text in {"utf-8": "licence: ß", "latin-1": "licence: \ufffd"}.items():
+        (folder / "README.md").write_text("licence: ß", encoding=encoding)
+        assert run(folder, "--streaming", "--output", folder.parent / encoding) == 0
+        assert asked["card"] == text
 
 
 @pytest.mark.parametrize(

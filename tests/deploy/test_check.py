@@ -106,6 +106,7 @@ def test_a_good_one(exported: Export, head: str, streaming: bool) -> None:
             "the number of inputs and outputs",
         ),
         (lambda f: (f / "provider.cfg").write_text("arena off\n"), r"provider\.cfg: line 1"),
+        (lambda f: (f / "provider.cfg").unlink(), r"provider\.cfg: missing"),
         (lambda f: metadata(f / "model.onnx", "T", None), "metadata T: missing"),
         (lambda f: metadata(f / "model.onnx", "T", "-16"), "metadata T: '-16'"),
         (lambda f: metadata(f / "model.onnx", "model_type", "conformer"), "model_type: conformer"),
@@ -134,6 +135,18 @@ def test_a_damaged_one(copy: Callable[..., Path], damage: Damage, message: str) 
     damage(folder)
     with pytest.raises(InputError, match=message):
         check_export(folder)
+
+
+def test_options_that_were_changed(
+    copy: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = copy()
+    check_export(folder)
+    assert not caplog.messages
+    (folder / "provider.cfg").write_text("EnableCpuMemArena=1\n")
+    check_export(folder)
+    (message,) = caplog.messages
+    assert message.startswith(f"{folder}/provider.cfg: its options are not those in export.yaml;")
 
 
 @pytest.mark.parametrize(
@@ -189,12 +202,14 @@ def test_described(
     assert main(["describe", str(folder)]) == 0
     size = (folder / "model.onnx").stat().st_size / 1e6
     assert capfd.readouterr().out.splitlines()[1] == (
-        "export: streaming-ctc for sherpa-onnx, fp32, chunks of 160ms, remembering 400ms in fp32; "
-        f"ONNX files {size:.2f} MB"
+        "export: streaming-ctc for sherpa-onnx, fp32, chunks of 160ms, remembering 400ms in fp32, "
+        f"a state of 0.03 MB; ONNX files {size:.2f} MB"
     )
     assert main(["describe", str(folder), "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert found["export"]["kind"] == "streaming-ctc"
+    # Keys and values of two layers, the runtime's place for the subsampling, a count of frames.
+    assert found["export_state_bytes"] == 4 * (2 * 2 * 10 * 16 + 7296) + 8
     assert found["total"]["parameters"] == sum(each.numel() for each in model.parameters())
     flip_a_bit(folder / "model.onnx")
     assert main(["describe", str(folder)]) == 2

@@ -1,5 +1,6 @@
 """What `export.yaml` says, read without PyTorch."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ SPEC = ExportSpec(
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_yaml(tmp_path / "export.yaml", SPEC)
-    for name in (*SPEC.files, "tokens.txt"):
+    for name in (*SPEC.files, "tokens.txt", "provider.cfg"):
         (tmp_path / name).touch()
     return tmp_path
 
@@ -81,6 +82,8 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is not a folder"):
         read_export(tmp_path / "file")
+    with pytest.raises(InputError, match="its name is not UTF-8"):
+        read_export(tmp_path / os.fsdecode(b"\xff"))
 
 
 def test_the_device_side_needs_neither_torch_nor_onnx() -> None:

@@ -45,6 +45,15 @@ def test_a_score_that_is_written_otherwise(phrase: str, tmp_path: Path) -> None:
         Hotwords((phrase,)).write(tmp_path, tokens)
 
 
+@pytest.mark.parametrize("letters", ["ab", "ab:.0123456789"])
+@pytest.mark.parametrize("phrase", [f"ab :{39 * '9'}", f"ab :0.{50 * '0'}1"])
+def test_a_score_that_no_float_holds(phrase: str, letters: str, tmp_path: Path) -> None:
+    """Whatever the model can write: the runtime takes it for a score."""
+    tokens = Tokens(["<blk>", "<unk>", "▁", *letters])
+    with pytest.raises(InputError, match=r"with one to six digits on both sides of a point"):
+        Hotwords((phrase,)).write(tmp_path, tokens)
+
+
 def test_what_is_written(tmp_path: Path) -> None:
     tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b", "é"])
     phrases = Hotwords(("ABÉ  ba", "bb :2.5")).write(tmp_path, tokens)

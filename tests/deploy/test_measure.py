@@ -203,6 +203,28 @@ def test_elsewhere_than_on_linux(exported: Exported) -> None:
     assert json.loads(json.dumps(found.plain()))["exports"][0]["file_bytes"] == 5
 
 
+def test_options_that_differ_are_told_of_each(exported: Exported) -> None:
+    run = Run("1.30.0", None, None, None, [], 5.0, 1.0, 5100.0, [float(n) for n in range(101)])
+    one = Export(
+        Path("a"),
+        read_export(exported("ctc", True)),
+        provider={"A": "0", "B": "1"},
+        files={"model.onnx": 5},
+        weights={"model.onnx": 4},
+        read=10.0,
+        fetched=5.0,
+        runs={"onnxruntime": [run]},
+    )
+    others = [replace(one, provider=provider) for provider in ({"A": "1"}, {})]
+    same, changed, without = (
+        export_table(Comparison([one, other], Settings(), 1.0, [])).splitlines()
+        for other in (one, *others)
+    )
+    assert same[-1] == "ONNX Runtime: A=0 B=1"
+    assert changed[-2:] == ["ONNX Runtime, A: A=0 B=1", "ONNX Runtime, B: A=1"]
+    assert without[-1] == "ONNX Runtime, B: its defaults"
+
+
 def test_later_growth_is_from_the_first_minute() -> None:
     memory = Held(100, 60, 120)
     curve = [[30.0, 10.0], [60.0, 50.0], [90.0, 80.0], [120.0, 75.0]]
@@ -210,6 +232,8 @@ def test_later_growth_is_from_the_first_minute() -> None:
     assert run.figures["later_growth"] == 25
     assert run.figures["growth"] == 60
     assert run.figures["private_growth"] == 50
+    short = replace(run, curve=curve[:2])
+    assert "later_growth" not in short.figures
 
 
 def test_spread() -> None:

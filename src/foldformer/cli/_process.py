@@ -14,7 +14,8 @@ from foldformer.errors import Stopped
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 """In the order of their file descriptors."""
 
-_ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that ask a process to end."""
 
 _OF_THE_MACHINE = frozenset((
     errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOSPC, errno.EROFS,
@@ -100,7 +101,7 @@ def ended_in_order() -> Iterator[None]:
 
     taken = []
     if threading.current_thread() is threading.main_thread():
-        taken = [number for number in _ENDS if signal.getsignal(number) is signal.SIG_DFL]
+        taken = [number for number in ENDS if signal.getsignal(number) is signal.SIG_DFL]
     for number in taken:
         signal.signal(number, stop)
     try:

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         found = {"model": args.model, "assumed": assumed} | asdict(description)
         if export is not None:
             found["export"] = to_dict(export)
+            if export.stream is not None:
+                found["export_state_bytes"] = _state_bytes(export, Path(args.model))
         print(json.dumps(found, indent=2))
         return 0
     print(args.model)
@@ -93,15 +95,25 @@ def _what(export: "ExportSpec", folder: Path) -> str:
     if export.stream is not None:
         said.append(
             f"chunks of {shown(export.stream.chunk)}, remembering "
-            f"{shown(export.stream.left_context)} in {export.stream.states}"
+            f"{shown(export.stream.left_context)} in {export.stream.states}, a state of "
+            f"{_state_bytes(export, folder) / 1e6:.2f} MB"
         )
     size = sum((folder / file).stat().st_size for file in export.files)
     return f"{', '.join(said)}; ONNX files {size / 1e6:.2f} MB"
 
 
+def _state_bytes(export: "ExportSpec", folder: Path) -> int:
+    """What the runtime keeps of a stream between chunks: all that the graph takes but features."""
+    from foldformer.deploy.onnx_file import read_onnx
+
+    states = read_onnx(folder / export.files[0]).inputs[1:]
+    return sum(abs(each.bytes) for each in states)  # any number of streams is -1: here one
+
+
 def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
     """The spec, and what had to be assumed."""
     from foldformer.checkpoint import CONFIG
+    from foldformer.data.tokens import TokensSpec
     from foldformer.deploy.folder import DESCRIPTION, MODEL
     from foldformer.errors import SpecError
     from foldformer.model import ModelSpec
@@ -121,11 +133,14 @@ def _read(name: str) -> tuple["ModelSpec", dict[str, int]]:
     if not isinstance(described, Mapping):
         raise SpecError(f"{path}: expected a mapping under `model`, which describes the model")
     model = dict(described)
-    assumed = {}
-    if "vocab_size" not in model:
-        tokens = data.get("tokens")
-        wanted = tokens.get("vocab_size") if isinstance(tokens, Mapping) else None
-        model["vocab_size"] = _VOCAB_SIZE if wanted is None else wanted
-        if wanted is None:
-            assumed["vocab_size"] = _VOCAB_SIZE
-    return from_dict(ModelSpec, model, "model"), assumed
+    assumed: dict[str, int] = {}
+    try:
+        if "vocab_size" not in model:
+            tokens = data.get("tokens")
+            wanted = tokens.get("vocab_size") if isinstance(tokens, Mapping) else None
+            if wanted is None:
+                wanted = assumed["vocab_size"] = _VOCAB_SIZE
+            model["vocab_size"] = from_dict(TokensSpec, {"vocab_size": wanted}, "tokens").vocab_size
+        return from_dict(ModelSpec, model, "model"), assumed
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None

@@ -39,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arguments(parser, what)
     parser.add_argument(
-        "manifest", nargs="+", metavar="MANIFEST", help="Lhotse cuts: *.jsonl or *.jsonl.gz"
+        "manifest",
+        nargs="+",
+        metavar="MANIFEST",
+        help="Lhotse cuts: *.jsonl, *.jsonl.gz, or a folder in the Shar format",
     )
     parser.add_argument(
         "--text",

@@ -150,9 +150,9 @@ def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | 
 
 
 def _card(args: argparse.Namespace) -> str | None:
-    """That of the model, if it has one."""
+    """That of the model, if it has one; it goes along whatever it is written in."""
     path = Path(args.model) / "README.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def _source(args: argparse.Namespace) -> tuple["Model", "Tokens", "ModelConfig"]:

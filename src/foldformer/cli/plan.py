@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--order",
         choices=["adjacent", "cycle", "any"],
         default="adjacent",
-        help="which layers may share: neighbours, the default, or layers at equal distances",
+        help="which layers may share: neighbours, the default; layers at equal distances; or "
+        "what is better of the two",
     )
     parser.add_argument(
         "--most-uses", type=int, default=6, metavar="K", help="layers that share at most; default 6"

@@ -3,10 +3,11 @@
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 from foldformer.cli._export_arguments import add_export_arguments, check_model_options, open_export
 from foldformer.cli._foreign import refuse_foreign
@@ -16,15 +17,18 @@ from foldformer.cli._model_arguments import (
     chunk_of,
     segment_of,
 )
+from foldformer.cli._process import ENDS
 from foldformer.cli._recordings import STANDARD_INPUT, Recording, recordings_of
 from foldformer.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from foldformer.cli._progress import Progress
+    from foldformer.data.audio import Samples
     from foldformer.decode.transcript import Segment
     from foldformer.report.transcripts import Writer
 
 Write = Callable[[str], object]
+_Block: TypeAlias = "tuple[Samples, int]"
 
 _MICROPHONE = Recording("microphone", Path("microphone"))
 
@@ -68,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the N best hypotheses with their scores; wants --beam N or more",
     )
     add_export_arguments(parser, recordings)
+    parser.usage = (  # argparse breaks no line of a usage that it is given
+        "%(prog)s MODEL (AUDIO [AUDIO ...] | --microphone)\n"
+        "           [--format text|json|srt|vtt] [--output FOLDER] [--segment 30s]\n"
+        "           [--chunk 320ms] [--head KIND] [--beam N] [--num-best N]\n"
+        "           [--endpoint 1.2s] [--partial] [--hotwords FILE [--hotwords-score X]]\n"
+        "           [--threads N] [--memory quick|small] [--microphone-device NAME]"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -129,18 +140,33 @@ def _recognizer(args: argparse.Namespace, longest: float) -> _Recognizer:
 
 
 def _listen(recognizer: _Recognizer, args: argparse.Namespace) -> int:
-    """Write down what the microphone hears, until Ctrl-C ends it."""
+    """Write down what the microphone hears, until Ctrl-C ends it, or the device does."""
     from foldformer.deploy.microphone import microphone
     from foldformer.deploy.recognizer import ExportRecognizer
 
     assert isinstance(recognizer, ExportRecognizer)
-    with _interrupted() as stopped, _place(_MICROPHONE, args) as (writer, write):
-        partial = _grown(writer, write) if args.partial else None
-        write(writer.begin())
-        for segment in recognizer.live(microphone(args.microphone_device, stopped), partial):
-            write(writer.segment(segment))
-        write(writer.end())
+    lost: list[InputError] = []
+    with _interrupted() as stopped:
+        heard = microphone(args.microphone_device, stopped)
+        first = list(islice(heard, 1))  # before a file is made: there may be no such device
+        blocks = chain(first, _until_lost(heard, lost))
+        with _place(_MICROPHONE, args) as (writer, write):
+            partial = _grown(writer, write) if args.partial else None
+            write(writer.begin())
+            for segment in recognizer.live(blocks, partial):
+                write(writer.segment(segment))
+            write(writer.end())
+    if lost:
+        raise lost[0]
     return 0
+
+
+def _until_lost(blocks: Iterable[_Block], lost: list[InputError]) -> Iterator[_Block]:
+    """The blocks up to an error, which is told in `lost`: what was heard before is still said."""
+    try:
+        yield from blocks
+    except InputError as error:
+        lost.append(error)
 
 
 def _grown(writer: "Writer", write: Write) -> "Callable[[Segment], object]":
@@ -153,13 +179,18 @@ def _grown(writer: "Writer", write: Write) -> "Callable[[Segment], object]":
 
 @contextmanager
 def _interrupted() -> Iterator[Callable[[], bool]]:
-    """Asks whether there was a Ctrl-C, which otherwise does nothing."""
+    """Asks whether there was a Ctrl-C, or a signal to end, which otherwise do nothing."""
     seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    ends = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {
+        number: signal.signal(number, lambda number, frame: seen.append(number))
+        for number in [signal.SIGINT, *ends]
+    }
     try:
         yield lambda: bool(seen)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _find(words: Sequence[str], progress: "Progress") -> list[Recording]:
@@ -202,6 +233,9 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
     """What writes the recording's transcript, and where to.
 
     In a folder, that of a recording is whole or not there, and that of the microphone grows.
+
+    Raises:
+        InputError: it would be written over the recording, or over earlier subtitles.
     """
     if args.output is None:
         alone = args.microphone or args.recordings == [recording.name]
@@ -217,9 +251,14 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
             f"{recording.name}: its transcript would be written over it; take another folder "
             "for --output"
         )
-    if recording is _MICROPHONE:  # what was said stays, however the listening ends
+    if recording is _MICROPHONE:  # what was said stays, however this listening or another ended
+        if args.format in ("srt", "vtt") and path.exists():
+            raise InputError(
+                f"{path}: is there already, and subtitles are of one listening; take another "
+                "folder for --output"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", encoding="utf-8", buffering=1) as file:
+        with open(path, "a", encoding="utf-8", buffering=1) as file:
             yield writer, file.write
         return
     with (

@@ -9,6 +9,7 @@ from foldformer.deploy.folder import (
     DESCRIPTION,
     HEARING,
     MODEL_TYPES,
+    PROVIDER,
     TOKENS,
     ExportSpec,
     FeatureSpec,
@@ -50,7 +51,7 @@ def check_any(folder: str | Path) -> ExportSpec:
     if not spec.is_whisper:
         return check_export(folder)[0]
     _check_taken_for_granted(folder, spec)
-    _check_providers(folder)
+    _check_providers(folder, spec)
     _check_whisper(folder, spec)
     _check_contents(folder, spec)
     return spec
@@ -77,7 +78,7 @@ def check_export(folder: str | Path) -> tuple[ExportSpec, Tokens]:
             f"{folder / TOKENS}: has {tokens.vocab_size} tokens, but the export has "
             f"{spec.vocab_size}; it belongs to another model"
         )
-    _check_providers(folder)
+    _check_providers(folder, spec)
     encoder = folder / spec.files[0]
     graph = read_onnx(encoder)
     if spec.stream is None:
@@ -152,9 +153,17 @@ def _check_whisper(folder: Path, spec: ExportSpec) -> None:
     _expect(decoder, "its outputs for each token", graph.outputs[0].shape[-1:], spec.vocab_size)
 
 
-def _check_providers(folder: Path) -> None:
-    for memory in get_args(Memory):
-        read_provider(folder, memory)
+def _check_providers(folder: Path, spec: ExportSpec) -> None:
+    """Options may be changed by hand; whoever measures with them is told so."""
+    found = {memory: read_provider(folder, memory) for memory in get_args(Memory)}
+    if found["quick"] != spec.provider:
+        import logging  # which a stream does without
+
+        logging.getLogger(__name__).warning(
+            "%s: its options are not those in %s; they are taken as they are",
+            folder / PROVIDER,
+            DESCRIPTION,
+        )
 
 
 def _check_contents(folder: Path, spec: ExportSpec) -> None:
@@ -226,9 +235,7 @@ def read_provider(folder: Path, memory: Memory = "quick") -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         key, equals, value = line.partition("=")
         if line and not (key and equals and value):
-            raise InputError(
-                f"{path}: line {number} is no key=value; export the model again, or delete the file"
-            )
+            raise InputError(f"{path}: line {number} is no key=value; export the model again")
         if line:
             options[key] = value
     return options

@@ -204,6 +204,20 @@ def provider_of(folder: Path, memory: Memory) -> Path | None:
     return next((folder / name for name in names if (folder / name).exists()), None)
 
 
+def check_name(folder: Path) -> None:
+    """Check that a runtime can be told of a folder.
+
+    Raises:
+        InputError: its name is not UTF-8.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{folder}: its name is not UTF-8, and runtimes take no other; take another folder"
+        ) from None
+
+
 def is_export(folder: str | Path) -> bool:
     """Whether a folder means to be an export, be it a good one or not."""
     folder = Path(folder)
@@ -214,9 +228,11 @@ def read_export(folder: str | Path) -> ExportSpec:
     """What the export in a folder is, after checking that its files are there.
 
     Raises:
-        InputError: no such folder, it is no export, of a newer format, or a file is missing.
+        InputError: no such folder, its name is not UTF-8, it is no export, of a newer format, or a
+            file is missing.
     """
     folder = Path(folder)
+    check_name(folder)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}; expected an export with {DESCRIPTION}")
@@ -233,7 +249,8 @@ def read_export(folder: str | Path) -> ExportSpec:
         spec = from_dict(ExportSpec, data)
     except SpecError as error:
         raise InputError(f"{path}: {error}") from None
-    for name in (*spec.files, TOKENS):
+    options = [PROVIDER] if spec.provider else []
+    for name in (*spec.files, TOKENS, *options):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: missing; export the model again")
     return spec

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     Sound = array[float] | NDArray[np.float32]
 
 
+_LOUDEST = 100.0
+"""What samples of full scale 1.0 never reach, and 16-bit numbers as floats do, as everywhere
+(`foldformer.data.audio`)."""
+
+
 class Given:
     """What comes in goes out at 16 kHz; however it is cut, the result is the same."""
 
@@ -31,8 +36,8 @@ class Given:
         """The next samples, as far as the filter lets them out; see `Incoming`.
 
         Raises:
-            InputError: samples that are no finite numbers, or a sampling rate that is not positive
-                or changed on the way; nothing has been taken then.
+            InputError: samples that are no finite numbers or not of full scale 1.0, or a sampling
+                rate that is not positive or changed on the way; nothing has been taken then.
         """
         if (
             self._incoming is None
@@ -44,19 +49,42 @@ class Given:
                 raise InputError(
                     "the stream holds NaN or infinite samples; expected finite numbers"
                 )
+            _check_scale(max(map(abs, samples), default=0.0))
             self._began = True
             return memoryview(samples)
+        from foldformer.data.audio import mono_floats
+
+        mono = mono_floats(samples)
+        _check_scale(float(abs(mono).max(initial=0.0)))
         if self._incoming is None:
             from foldformer.data.incoming import Incoming
 
             self._incoming = Incoming()
             if self._began:
                 self._incoming.accept([], SAMPLING_RATE)
-        return self._incoming.accept(samples, sampling_rate).data
+        return self._incoming.accept(mono, sampling_rate).data
 
     def finish(self) -> memoryview:
         """What the filter still held, after the last sample."""
         return silence(0) if self._incoming is None else self._incoming.finish().data
+
+
+def mono_of(samples: "Sound") -> "Sound":
+    """Samples (N,) of those of several channels (N, channels)."""
+    if isinstance(samples, array):
+        return samples
+    from foldformer.data.audio import mono_floats
+
+    return mono_floats(samples)
+
+
+def _check_scale(peak: float) -> None:
+    """Refuse what was never divided by the full scale; what is not finite is another mistake."""
+    if _LOUDEST < peak < math.inf:
+        raise InputError(
+            f"the stream's samples reach {peak:.0f}; expected a full scale of 1.0: divide 16-bit "
+            "numbers by 32768"
+        )
 
 
 def silence(num_samples: int) -> memoryview:

@@ -1,6 +1,6 @@
 """Hear recordings with an exported Whisper, in ONNX Runtime and NumPy alone.
 
-    python hear.py RECORDING.wav
+    python hear.py RECORDING.wav ...
 
 This file stands beside the ONNX files and imports nothing else of foldformer. Features are those of
 Whisper (Radford et al., arXiv:2212.04356), the search is greedy and without timestamps, and a call
@@ -10,6 +10,7 @@ hears one window of 30 s at most.
 import base64
 import sys
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,43 @@ def read_wav(path: str | Path) -> Array:
     Raises:
         ValueError: the file is another kind.
     """
-    with wave.open(str(path), "rb") as file:
-        kind = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
-        if kind != (RATE, 1, 16):
-            raise ValueError(f"{path}: expected 16000 Hz, 1 channel, 16 bits, got {kind}")
-        numbers = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return numbers.astype(np.float32) / np.float32(2**15)
+    try:
+        with wave.open(str(path), "rb") as file:
+            kind = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
+            data = file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        reason = str(error) or "it ends too early"
+        raise ValueError(f"is no WAV file of whole numbers ({reason}); convert it first") from None
+    if kind != (RATE, 1, 16):
+        said = "{} Hz, {} channel(s), {} bits".format(*kind)
+        raise ValueError(f"expected {RATE} Hz, 1 channel, 16 bits, got {said}; convert it first")
+    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(2**15)
+
+
+def main(names: Sequence[str]) -> int:
+    """Print what recordings say, after the name of each if there are several.
+
+    A bad one is a line on stderr, and the rest go on.
+
+    Args:
+        names: of WAV files.
+
+    Returns:
+        The exit code: 2 if there is none, or a bad one.
+    """
+    if not names:
+        print(f"usage: python {sys.argv[0]} RECORDING.wav ...", file=sys.stderr)
+        return 2
+    recognizer, code = Whisper(), 0
+    for name in names:
+        try:
+            text = recognizer.hear(read_wav(name))
+        except (OSError, ValueError) as error:
+            print(f"{name}: {getattr(error, 'strerror', error)}", file=sys.stderr)
+            code = 2
+        else:
+            print(f"{name}\t{text}" if len(names) > 1 else text, flush=True)
+    return code
 
 
 def _session(path: Path, threads: int) -> Any:
@@ -188,6 +220,4 @@ def _session(path: Path, threads: int) -> Any:
 
 
 if __name__ == "__main__":
-    recognizer = Whisper()
-    for name in sys.argv[1:]:
-        print(recognizer.hear(read_wav(name)))
+    sys.exit(main(sys.argv[1:]))

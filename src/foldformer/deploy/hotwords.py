@@ -11,7 +11,9 @@ from foldformer.errors import InputError
 SCORE = 1.5
 """Nats that each token of a phrase is raised by, unless told otherwise."""
 
-_SCORE = re.compile(r"(.*\S)\s+:(-?[0-9]+\.?[0-9]*)")
+_SCORE = re.compile(r"(.*\S)\s+:(-?[0-9]{1,6}\.?[0-9]{0,6})")
+"""The runtime reads it as a float, and fails for one that is out of a float's range."""
+
 _ALMOST = re.compile(r".*:\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?")
 """What is meant as one, and is none."""
 
@@ -64,12 +66,13 @@ def _line(phrase: str, tokens: Tokens) -> str:
     match = _SCORE.fullmatch(phrase.strip())
     text, score = (match[1], f" :{match[2]}") if match else (phrase, "")
     unknown: Sequence[str] = list(tokens.count_unknown([text]))
+    almost = match is None and _ALMOST.fullmatch(phrase.strip())
+    if almost and (unknown or " :" in phrase):  # which the runtime takes for one
+        raise InputError(
+            f"hotwords: {phrase!r}: a score of its own is written `phrase :2.5`, after a space "
+            "and with one to six digits on both sides of a point"
+        )
     if unknown or not normalise(text):
-        if _ALMOST.fullmatch(phrase.strip()) and not match:
-            raise InputError(
-                f"hotwords: {phrase!r}: a score of its own is written `phrase :2.5`, after a space "
-                "and with digits on both sides of a point"
-            )
         what = f"the model cannot write {unknown[0]!r}" if unknown else "holds no word"
         raise InputError(f"hotwords: {phrase!r}: {what}; leave it out")
     return normalise(text) + score

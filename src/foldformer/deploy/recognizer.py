@@ -175,12 +175,13 @@ class ExportRecognizer:
         """Write down what comes in, a segment as soon as an endpoint is found; else at the end.
 
         Args:
-            blocks: samples (N,) and their rate in Hz, as they come.
+            blocks: samples (N,) or (N, channels) and their rate in Hz, as they come.
             partial: told of the segment at work, from its start to what has been heard, whenever
                 it has got more tokens.
 
         Raises:
-            InputError: samples that are no finite numbers, or another rate on the way.
+            InputError: samples that are no finite numbers or not of full scale 1.0, or another rate
+                on the way.
             SpecError: the export is for whole recordings.
         """
         return segments_of(self.stream(), blocks, partial)

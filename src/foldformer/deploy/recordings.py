@@ -69,12 +69,14 @@ def pieces_of(audio: str | Path | BinaryIO, longest: float) -> Iterator[tuple[Pi
 def blocks_of(audio: str | Path | BinaryIO) -> Iterator[tuple[Samples, int]]:
     """A recording, a second at a time, each checked."""
     _check_readable(audio)
-    name, first = name_of(audio), True
+    name, start = name_of(audio), 0
     with open_audio(audio) as file:
         for block in mono_blocks(file, name):
-            if first or len(block) >= SHORTEST * file.samplerate:
-                check_samples(block, file.samplerate, name)
+            if start == 0 or len(block) >= SHORTEST * file.samplerate:
+                seconds = start / file.samplerate
+                where = f"{name}, from {seconds:.2f} s" if start else name
+                check_samples(block, file.samplerate, where)
             yield block, file.samplerate
-            first = False
-        if first:
+            start += len(block)
+        if start == 0:
             check_samples(np.empty(0, np.float32), file.samplerate, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from foldformer.data.durations import ENCODER_FRAME_MS, SAMPLING_RATE
 from foldformer.data.last_chunk import encoder_frames_of, silence_after
 from foldformer.decode.transcript import Segment, Transcript
-from foldformer.deploy.given import Given, silence
+from foldformer.deploy.given import Given, mono_of, silence
 from foldformer.deploy.runtime import refusals
 
 if TYPE_CHECKING:
@@ -50,6 +50,14 @@ class ExportStream:
         self._finished = False
 
     @property
+    def start(self) -> float:
+        """Seconds at which the result begins: 0, or where the last `cut` was.
+
+        No more had been decoded by then, which is up to a chunk less than had been given.
+        """
+        return round(float(self._runtime.get_result_all(self._stream).start_time), 3)
+
+    @property
     def result(self) -> Transcript:
         """What has been decided so far, or since the last `cut`."""
         found = self._runtime.get_result_all(self._stream)
@@ -83,8 +91,8 @@ class ExportStream:
         An `array.array("f")` at 16 kHz needs no numpy, which takes 13 MB.
 
         Raises:
-            InputError: samples that are no finite numbers, or a sampling rate that is not positive
-                or changed on the way; the stream is then as it was before.
+            InputError: samples that are no finite numbers or not of full scale 1.0, or a sampling
+                rate that is not positive or changed on the way; the stream is then as before.
             ValueError: the stream was finished before.
         """
         if self._finished:
@@ -128,22 +136,20 @@ def segments_of(
 
     Args:
         stream: a new one, of a runtime that finds endpoints.
-        blocks: samples (N,) and their rate in Hz, as they come.
+        blocks: samples (N,) or (N, channels) and their rate in Hz, as they come.
         partial: told of the segment at work whenever it has got more tokens.
     """
-    start, known = 0.0, 0
-    for samples, rate in blocks:
-        size = max(round(rate * _PART), 1)
+    known = 0
+    for block, rate in blocks:
+        samples, size = mono_of(block), max(round(rate * _PART), 1)
         for begin in range(0, len(samples), size):
             found = stream.accept(samples[begin : begin + size], rate)
-            end = round(stream.seconds, 3)
             if partial is not None and len(found.tokens) > known:
-                partial(Segment(start, end, (found,)))
+                partial(Segment(stream.start, round(stream.seconds, 3), (found,)))
             known = len(found.tokens)
             if stream.endpoint:
-                found, known = stream.cut(), 0
+                start, found, known = stream.start, stream.cut(), 0
                 if found.tokens:
-                    yield Segment(start, end, (found,))
-                start = end
+                    yield Segment(start, stream.start, (found,))
     found = stream.finish()
-    yield Segment(start, round(stream.seconds, 3), (found,))
+    yield Segment(stream.start, round(stream.seconds, 3), (found,))

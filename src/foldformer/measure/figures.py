@@ -81,7 +81,8 @@ class Run:
         """{figure: number}; memory in bytes, times in milliseconds.
 
         `growth` and `private_growth` are over the baseline, `later_growth` is from the first
-        minute to the end; `rtf` is time over the length of the audio.
+        minute to the end, where memory was looked at later than that; `rtf` is time over the
+        length of the audio.
         """
         cuts = statistics.quantiles(self.latencies_ms, n=100, method="inclusive")
         found = {
@@ -102,12 +103,17 @@ class Run:
             "private_growth": self.steady.private - self.baseline.private,
         }
         after = [rss for seconds, rss in self.curve if seconds >= _MINUTE]
-        return found | ({"later_growth": after[-1] - after[0]} if after else {})
+        return found | ({"later_growth": after[-1] - after[0]} if len(after) > 1 else {})
 
     def plain(self) -> dict[str, object]:
         """Everything, as data for JSON."""
         memory = {"baseline": self.baseline, "loaded": self.loaded, "steady": self.steady}
         return asdict(self) | {name: held and held._asdict() for name, held in memory.items()}
+
+
+def _shared(runs: Sequence[dict[str, float]]) -> list[str]:
+    """The figures that all runs have: one that ends at the minute has none of what comes later."""
+    return [name for name in runs[0] if all(name in each for each in runs)]
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ class Export:
     def figures(self, runtime: str) -> dict[str, Spread]:
         """The spread of each figure over the runs."""
         each = [run.figures for run in self.runs[runtime]]
-        return {name: Spread.of([figures[name] for figures in each]) for name in each[0]}
+        return {name: Spread.of([figures[name] for figures in each]) for name in _shared(each)}
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,7 @@ class Comparison:
         """
         one, other = ([run.figures for run in each.runs[runtime]] for each in self.exports)
         found = {}
-        for name in one[0]:
+        for name in _shared([*one, *other]):
             pairs = [(a[name], b[name]) for a, b in zip(one, other, strict=True)]
             if all(a > 0 for a, _ in pairs):
                 found[name] = Spread.of([b / a for a, b in pairs])

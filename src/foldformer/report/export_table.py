@@ -42,7 +42,7 @@ def export_table(comparison: Comparison) -> str:
         for key, title, unit, digits in _ROWS:
             if key == "steady_private" and runtime == "onnxruntime":
                 lines += _aims(exports, figures)
-            if key in figures[0]:
+            if all(key in each for each in figures):
                 numbers = [f"{each[key].median / unit:.{digits}f}" for each in figures]
                 lines.append(_row(title, numbers, _ratio(ratios.get(key))))
     lines += ["", *_closing(comparison)]
@@ -105,7 +105,13 @@ def _files(comparison: Comparison) -> list[str]:
 def _closing(comparison: Comparison) -> list[str]:
     settings = comparison.settings
     processes = "1 process" if settings.runs == 1 else f"{settings.runs} processes"
-    provider = {f"{k}={v}" for each in comparison.exports for k, v in each.provider.items()}
+    options = [
+        " ".join(f"{key}={value}" for key, value in sorted(each.provider.items()))
+        for each in comparison.exports
+    ]
+    names = [f", {name}" for name, _ in _named(comparison.exports)]
+    if len(set(options)) == 1:
+        names = [""]
     return [
         f"{processes} each, taking turns, {settings.seconds:g} s of audio in each; "
         f"threads: {settings.threads}.",
@@ -113,7 +119,11 @@ def _closing(comparison: Comparison) -> list[str]:
         "stream, or a recording. RSS before: the package is imported, and in onnxruntime",
         "a session without weights is open. MB: 10^6 bytes.",
         f"memory: {settings.memory}.",
-        *_wrapped("ONNX Runtime: ", " ".join(sorted(provider)) or "its defaults"),
+        *(
+            line
+            for name, words in zip(names, options, strict=False)
+            for line in _wrapped(f"ONNX Runtime{name}: ", words or "its defaults")
+        ),
     ]
 
 

@@ -1,5 +1,6 @@
 """Making an export: what is checked, and that nothing is left where something is wrong."""
 
+import os
 import zlib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from foldformer.deploy.export.heads import JoinerPart, check_head
 from foldformer.deploy.export.make import export, save
 from foldformer.deploy.export.parity import difference, session
 from foldformer.deploy.export.part import Part
+from foldformer.deploy.export.place import check_new
 from foldformer.deploy.export.precision import to_fp16
 from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.export.untrained import untrained
@@ -149,6 +151,22 @@ def test_a_folder_with_something_in_it_stays_as_it_is(
     with pytest.raises(InputError, match="is not empty; choose a new folder with --output"):
         try_to_export(model, tokens, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter"]
+
+
+def test_a_place_that_can_never_be_written(tmp_path: Path) -> None:
+    """It is found before the work."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for folder in ("file", "file/new", "link", "link/new"):
+        with pytest.raises(InputError, match=f"{folder}: cannot be written: {tmp_path}/[fl]i"):
+            check_new(tmp_path / folder)
+    with pytest.raises(InputError, match=r"cannot be written: /proc: "):
+        check_new(Path("/proc/new/folder"))
+    with pytest.raises(InputError, match=r"its name is not UTF-8"):
+        check_new(tmp_path / os.fsdecode(b"\xff"))
+    before = sorted(tmp_path.iterdir())
+    check_new(tmp_path / "new" / "folder")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_what_a_killed_call_has_left_is_in_nobodys_way(

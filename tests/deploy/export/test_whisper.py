@@ -194,8 +194,8 @@ def test_features_are_those_of_transformers(num_mels: int) -> None:
     np.testing.assert_allclose(log_mel(samples, num_mels), expected, atol=1e-4)
 
 
-def write_wav(path: Path, rate: int = 16000) -> Path:
-    numbers = np.random.default_rng(0).standard_normal(SAMPLES - 100)
+def write_wav(path: Path, rate: int = 16000, seconds: float = 0.19) -> Path:
+    numbers = np.random.default_rng(0).standard_normal(round(seconds * rate))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -227,6 +227,40 @@ def test_the_code_of_the_card_writes_what_pytorch_says(
         assert ran.stdout.strip().startswith(expected)
     assert "[model.md](model.md)" in card
     assert (folder / "model.md").read_text() == "Licence: none."
+
+
+def test_bad_recordings_do_not_stop_the_rest(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_wav(Path("good.wav"))
+    write_wav(Path("low.wav"), rate=8000)
+    write_wav(Path("long.wav"), seconds=1)
+    Path("sound.flac").write_bytes(b"fLaC" + bytes(100))
+    Path("empty.wav").touch()
+
+    def hear(*names: str) -> tuple[int, str, list[str]]:
+        words = [sys.executable, exported / "hear.py", *names]
+        ran = subprocess.run(words, capture_output=True, text=True)
+        return ran.returncode, ran.stdout, ran.stderr.splitlines()
+
+    code, text, said = hear("good.wav")
+    assert (code, said) == (0, [])
+    bad = ["low.wav", "sound.flac", "none.wav", "empty.wav", "long.wav"]
+    code, printed, said = hear(*bad, "good.wav", "good.wav")
+    assert (code, printed) == (2, 2 * f"good.wav\t{text}")
+    messages = [
+        "expected 16000 Hz, 1 channel, 16 bits, got 8000 Hz",
+        "is no WAV file of whole numbers",
+        "No such file or directory",
+        "is no WAV file of whole numbers",
+        "samples: last 1.0 s; expected 0.2 s at most",
+    ]
+    for line, name, message in zip(said, bad, messages, strict=True):
+        assert line.startswith(f"{name}: {message}")
+    code, printed, said = hear()
+    assert (code, printed, len(said)) == (2, "", 1)
+    assert said[0].startswith("usage: python ")
 
 
 def table(folder: Path) -> list[tuple[str, int]]:

@@ -1,9 +1,12 @@
 """The folder of an export: new, and there only once everything in it is."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from foldformer.deploy.folder import check_name
 from foldformer.errors import InputError
 from foldformer.files import complete_files, remove_incomplete
 
@@ -12,13 +15,22 @@ _PARTIAL = ".partial-"
 
 
 def check_new(folder: Path) -> None:
-    """Check that an export would replace nothing, before it is made.
+    """Check that an export would replace nothing and can be written, before it is made.
 
     Raises:
-        InputError: the folder is not empty.
+        InputError: the folder is not empty, is no folder, or cannot be made; or its name is not
+            UTF-8.
     """
+    check_name(folder)
     if folder.is_dir() and any(not each.name.startswith(_PARTIAL) for each in folder.iterdir()):
         raise InputError(f"{folder}: is not empty; choose a new folder with --output")
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    try:  # more than permissions: a file system may be read-only, or be none of ours
+        os.rmdir(tempfile.mkdtemp(prefix=_PARTIAL, dir=place))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {place}: {error.strerror}") from None
 
 
 @contextmanager

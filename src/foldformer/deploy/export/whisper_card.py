@@ -63,7 +63,7 @@ def _use(config: Any) -> str:
             "",
             f"`{HEARING}` needs NumPy and ONNX Runtime, and nothing else:",
             "",
-            f"    python {HEARING} RECORDING.wav",
+            f"    python {HEARING} RECORDING.wav ...",
             "",
             "```python",
             "from hear import Whisper, read_wav",
