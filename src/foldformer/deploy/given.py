@@ -1,6 +1,6 @@
 """What a stream is given, as the runtime takes it fastest: numbers in a memoryview.
 
-numpy takes 13 MB. Samples that need nothing done to them, those of an `array("f")` at 16 kHz, pass
+numpy takes 15 MB. Samples that need nothing done to them, those of an `array("f")` at 16 kHz, pass
 without it; all others are converted as everywhere (`foldformer.data.incoming`).
 """
 

@@ -16,7 +16,7 @@ from foldformer.deploy.runtime import Decoding, open_runtime, refusals
 from foldformer.deploy.stream import ExportStream, segments_of
 from foldformer.errors import SpecError
 
-if TYPE_CHECKING:  # what a stream can do without, at 13 MB and more
+if TYPE_CHECKING:  # what a stream can do without, at 15 MB and more
     from foldformer.data.audio import Samples
     from foldformer.deploy.given import Sound
     from foldformer.deploy.recordings import Audio

@@ -88,7 +88,7 @@ class ExportStream:
     def accept(self, samples: "Sound", sampling_rate: int = SAMPLING_RATE) -> Transcript:
         """Hear the next samples (N,), of any number, and return the result so far.
 
-        An `array.array("f")` at 16 kHz needs no numpy, which takes 13 MB.
+        An `array.array("f")` at 16 kHz needs no numpy, which takes 15 MB.
 
         Raises:
             InputError: samples that are no finite numbers or not of full scale 1.0, or a sampling
