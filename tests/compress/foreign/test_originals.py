@@ -78,3 +78,40 @@ def test_a_tokenizer_that_is_not_there_is_missed(name: str, tiny: Make, tmp_path
     tiny(name).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="has no tokenizer to read lines with"):
         load_tokenizer(tmp_path, "to read lines with")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "lost"),
+    [
+        ("bert", "num_hidden_layers", "encoder.layer.2.attention.output.LayerNorm.bias"),
+        ("llama", "num_hidden_layers", "model.layers.2.input_layernorm.weight"),
+        ("gpt2", "n_layer", "transformer.h.2.attn.c_attn.weight"),
+        ("whisper", "encoder_layers", "model.encoder.layers.2.fc1.bias"),
+    ],
+)
+def test_no_layer_is_lost(name: str, key: str, lost: str, tiny: Make, tmp_path: Path) -> None:
+    """A configuration of fewer layers than the file has is that of another model."""
+    tiny(name).save_pretrained(tmp_path)
+    change_config(tmp_path, **{key: 2})
+    with pytest.raises(InputError, match=rf"another model: .* \d\d of the weights, {lost} first"):
+        load_original(tmp_path)
+
+
+def change_config(folder: Path, **keys: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+@pytest.mark.parametrize("layers", [4, 2])
+def test_heads_that_the_class_has_not_are_left_out(
+    layers: int, tiny: Make, outputs: Compute, tmp_path: Path
+) -> None:
+    """Whose weights have another prefix, too."""
+    llama = tiny("llama")
+    llama.save_pretrained(tmp_path)
+    change_config(tmp_path, architectures=["LlamaModel"], num_hidden_layers=layers)
+    if layers == 2:
+        with pytest.raises(InputError, match=r"18 of the weights, model\.layers\.2\.input"):
+            load_original(tmp_path)
+    else:
+        torch.testing.assert_close(outputs(load_original(tmp_path)), outputs(llama.model))

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from foldformer.compress.foreign.files import (
     read_generation,
 )
 from foldformer.compress.foreign.losses import check_data_loss, without_labels
-from foldformer.compress.foreign.stacks import find_stack, find_stacks, model_type
+from foldformer.compress.foreign.stacks import find_stack, find_stacks, is_list, model_type
 from foldformer.errors import InputError
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -38,7 +38,8 @@ def load_original(folder: Path) -> nn.Module:
 
     Raises:
         InputError: a file is missing or damaged, the class is unknown or built by remote code, the
-            model is folded already, or its weights are in half precision or not finite.
+            model is folded already, its configuration is that of another model, or its weights are
+            in half precision or not finite.
     """
     if (folder / PLAN).is_file():
         raise InputError(
@@ -72,6 +73,7 @@ def load_original(folder: Path) -> nn.Module:
         ) from None
     for name in sorted(info["missing_keys"]):
         raise InputError(f"{folder}: weight {name} is missing; copy the model again")
+    _check_layers(folder, model, info["unexpected_keys"])
     read_generation(folder, model)
     found: nn.Module = model.eval()
     return found
@@ -100,6 +102,28 @@ def _check_depth(folder: Path, files: Sequence[Path]) -> None:
                 f"{folder / CONFIG}: {key}: says {value:,} layers, and the safetensors files hold "
                 f"{tensors:,} tensors; copy the model again"
             )
+
+
+def _check_layers(folder: Path, model: Any, unknown: Iterable[str]) -> None:
+    """Weights of heads that the class does not have may be left out; those of layers may not.
+
+    Args:
+        folder: for the message.
+        model: as it was loaded.
+        unknown: names of weights for which it has no place, with or without the prefix of the
+            class that has no head.
+    """
+    prefix = f"{model.base_model_prefix}."
+    lists = tuple(
+        f"{name.removeprefix(prefix)}." for name, part in model.named_modules() if is_list(part)
+    )
+    lost = sorted(name for name in unknown if name.removeprefix(prefix).startswith(lists))
+    if lost:
+        raise InputError(
+            f"{folder}: {CONFIG} fits another model: the layers that it names have no place for "
+            f"{len(lost)} of the weights, {lost[0]} first; copy both from the same model, or if it needs none of these, save "
+            "what transformers loads with model.save_pretrained(folder)"
+        )
 
 
 def _read(folder: Path, path: Path) -> Iterator[tuple[str, Tensor]]:
