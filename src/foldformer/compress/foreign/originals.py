@@ -121,8 +121,8 @@ def _check_layers(folder: Path, model: Any, unknown: Iterable[str]) -> None:
     if lost:
         raise InputError(
             f"{folder}: {CONFIG} fits another model: the layers that it names have no place for "
-            f"{len(lost)} of the weights, {lost[0]} first; copy both from the same model, or if it needs none of these, save "
-            "what transformers loads with model.save_pretrained(folder)"
+            f"{len(lost)} of the weights, {lost[0]} first; copy both from the same model, or if "
+            "it needs none of these, save what transformers loads with model.save_pretrained"
         )
 
 
