@@ -120,7 +120,7 @@ def _calibration(
     model: "nn.Module",
     plan: "ForeignPlan",
     recovery: "RecoverySpec",
-) -> "list[dict[str, Tensor]] | None":
+) -> "Sequence[dict[str, Tensor]] | None":
     """What the fold is calibrated with: of the data to learn from, nothing that is kept apart."""
     lists, data = list(plan.stacks), recovery.data
     if args.calibration:

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
-from foldformer.compress.foreign.originals import load_original, load_tokenizer
+from foldformer.compress.foreign.originals import batches_of, load_original, load_tokenizer
 from foldformer.errors import InputError
 
+WORDS = ["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz"]
 Make = Callable[[str], Any]
 Compute = Callable[[Any], Tensor]
 
@@ -115,3 +118,18 @@ def test_heads_that_the_class_has_not_are_left_out(
             load_original(tmp_path)
     else:
         torch.testing.assert_close(outputs(load_original(tmp_path)), outputs(llama.model))
+
+
+@pytest.mark.parametrize(("least", "lines"), [(200, 512), (300, 1024), (900, 2048), (9000, 3000)])
+def test_as_many_lines_as_give_enough_tokens(
+    least: int, lines: int, tiny: Make, tmp_path: Path
+) -> None:
+    """Of one token each: lines alone say nothing of what a map is given."""
+    model = tiny("bert")
+    words = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, "[UNK]"))
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(tmp_path)
+    (tmp_path / "said.txt").write_text("a\nb\n" * 1500)
+    found = batches_of(tmp_path, model, [str(tmp_path / "said.txt")], least=least)
+    assert sum(len(batch["input_ids"]) for batch in found) == lines

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from foldformer.compress.foreign.course import Course, validate
 from foldformer.compress.foreign.files import numbers_of
-from foldformer.compress.foreign.losses import LABELS, Comparison, check_learnable
+from foldformer.compress.foreign.inputs import Windows
+from foldformer.compress.foreign.losses import Comparison, check_learnable
 from foldformer.compress.foreign.stacks import layers_of
 from foldformer.errors import InputError, SpecError
 from foldformer.files import complete_files
@@ -115,8 +116,6 @@ def distil(
     """
     if not batches:
         raise InputError("batches: there is none to learn from")
-    if spec.data and not all(LABELS in batch for batch in (*batches, *valid)):
-        raise InputError("data: weighs the model's own loss, and there are batches without labels")
     names = list(lists)
     teacher.eval()
     if spec.output:
@@ -210,7 +209,9 @@ def _said(
 
 
 def _digest(batches: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 of what the model is called with."""
+    """SHA-256 of what the model is called with, or of where it comes from."""
+    if isinstance(batches, Windows):
+        return batches.digest()
     found = hashlib.sha256()
     for batch in batches:
         for key, value in batch.items():

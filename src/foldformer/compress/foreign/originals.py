@@ -29,6 +29,9 @@ INDEX = f"{WEIGHTS}.index.json"
 SENTENCES, WINDOWS = 512, 80
 """To calibrate with, at least, where the file has so many."""
 
+MARGIN = 2
+"""Times as many tokens as a map has inputs: a planner keeps some of the batches apart."""
+
 LINES = 32
 """Of text in each step of learning."""
 
@@ -168,7 +171,7 @@ def batches_of(
     least: int,
     field: str = "text",
     valid_share: float = 0.0,
-) -> list[dict[str, Tensor]]:
+) -> Sequence[dict[str, Tensor]]:
     """What to calibrate a model with: text, or for Whisper windows of recordings.
 
     Args:
@@ -176,7 +179,7 @@ def batches_of(
         model: of that folder.
         paths: files with a sentence a line; for Whisper manifests of recordings.
         least: inputs of the widest map of the layers; so many, or `SENTENCES` or `WINDOWS`, are
-            taken from all over the files.
+            taken from all over the files, and more until there are `MARGIN` times as many tokens.
         field: of manifests, that holds the text.
         valid_share: the share that `learning_batches` keeps apart; nothing of it is taken.
 
@@ -186,14 +189,14 @@ def batches_of(
     """
     reader = _reader(folder, model, paths, field)
     found, _ = reader.read_apart(paths, valid_share)
-    return reader.batches(inputs.evenly_chosen(found, reader.enough(least)), size=16)
+    return reader.batches(reader.chosen(found, least), size=16)
 
 
 class LearningBatches(NamedTuple):
     """What a fold learns from, and what is kept apart from that to measure on."""
 
-    learnt: list[dict[str, Tensor]]
-    valid: list[dict[str, Tensor]]
+    learnt: Sequence[dict[str, Tensor]]
+    valid: Sequence[dict[str, Tensor]]
 
 
 def learning_batches(
@@ -280,14 +283,27 @@ class _Reader(ABC):
         apart = [each for place, each in enumerate(found) if place in places]
         return [each for place, each in enumerate(found) if place not in places], apart
 
+    def chosen(self, found: Sequence[Any], least: int) -> list[Any]:
+        """Pieces to calibrate with from all over, where a map has so many inputs."""
+        number = self.enough(least)
+        while True:
+            pieces = inputs.evenly_chosen(found, number)
+            if len(pieces) == len(found) or self.tokens(pieces) >= MARGIN * least:
+                return pieces
+            number *= 2
+
     @abstractmethod
     def enough(self, least: int) -> int:
-        """Pieces to calibrate with, where a map has so many inputs."""
+        """Pieces to calibrate with, where a map has so many inputs, unless they are short."""
+
+    @abstractmethod
+    def tokens(self, pieces: Sequence[Any]) -> int:
+        """That a model is given with the pieces, at the least in any of its lists of layers."""
 
     @abstractmethod
     def batches(
         self, pieces: Sequence[Any], *, size: int, labels: bool = False
-    ) -> list[dict[str, Tensor]]:
+    ) -> Sequence[dict[str, Tensor]]:
         """What the model is called with: so many pieces at a time, as far as it takes several."""
 
 
@@ -306,9 +322,12 @@ class _Lines(_Reader):
     def enough(self, least: int) -> int:
         return max(SENTENCES, least // 4)
 
+    def tokens(self, pieces: Sequence[str]) -> int:
+        return inputs.count_tokens(pieces, self._tokenizer, _positions(self._model))
+
     def batches(
         self, pieces: Sequence[str], *, size: int, labels: bool = False
-    ) -> list[dict[str, Tensor]]:
+    ) -> Sequence[dict[str, Tensor]]:
         found = list(
             inputs.encoded(
                 sorted(pieces, key=len),
@@ -347,11 +366,16 @@ class _Windows(_Reader):
     def enough(self, least: int) -> int:
         return max(WINDOWS, least // 20)
 
+    def tokens(self, pieces: Sequence[Any]) -> int:
+        """Of the texts; of each window, an encoder is given more."""
+        found = (inputs.tokens_of(cuts, self._tokenizer, self._field) for cuts in pieces)
+        return sum(each.shape[1] - 1 for each in found)
+
     def batches(
         self, pieces: Sequence[Any], *, size: int, labels: bool = False
-    ) -> list[dict[str, Tensor]]:
-        return list(
-            inputs.heard(pieces, self._extractor, self._tokenizer, field=self._field, labels=labels)
+    ) -> Sequence[dict[str, Tensor]]:
+        return inputs.Windows(
+            pieces, self._extractor, self._tokenizer, field=self._field, labels=labels
         )
 
 
