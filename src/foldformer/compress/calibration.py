@@ -28,7 +28,7 @@ SECONDS = 600.0
 """Speech that moments are taken from, unless asked otherwise: 15000 encoder frames."""
 
 _MARGIN = 2
-"""Times as many frames as a matrix has inputs; cuts at equal distances may be shorter than asked."""
+"""Times as many frames as a matrix has inputs: cuts may be shorter together than asked for."""
 
 _PIECE = 3000
 """Feature frames that are heard at once: attention over more costs with the square of it."""
