@@ -88,9 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "MODEL may be one of transformers (config.json and safetensors): --calibration and --data "
         "are then text files with one sentence a line, or manifests for Whisper, of which a share "
-        "is kept apart to measure on where there is no --valid. --key value sets a key of the training, as "
-        "in --training.learning_rate 5e-4 or --training.distillation.data 1, the weight of the "
-        "loss on the data"
+        "is kept apart to measure on where there is no --valid. --key value sets a key of the "
+        "training, as in --training.learning_rate 5e-4 or --training.distillation.data 1, the "
+        "weight of the loss on the data"
     )
     parser.set_defaults(takes_settings=True)
 
