@@ -137,7 +137,7 @@ def test_a_plan_is_printed_and_written(dense: Path, call: Call, tmp_path: Path) 
 
 
 def test_the_file_is_what_the_plan_says(dense: Path, call: Call, tmp_path: Path) -> None:
-    """In fp32 the folder of the folded model, to 2 % for the header; in int8 its export's weights."""
+    """In fp32 the folder of the folded model, to 2 % for the header; in int8 its weights."""
     model = load_model(dense)[0]
     for precision, budget in (("fp32", "0.45MB"), ("int8", "0.15MB")):
         file = tmp_path / f"{precision}.yaml"
