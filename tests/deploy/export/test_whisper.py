@@ -148,7 +148,7 @@ NEVER = list(range(28, 44))
     [
         {},
         {"suppress_tokens": NEVER},
-        {"suppress_tokens": [*NEVER, 3, 4, 5], "begin_suppress_tokens": [*range(14), 220]},
+        {"suppress_tokens": [*NEVER, 3, 4, 5, 23], "begin_suppress_tokens": [*range(14), 220]},
     ],
 )
 def test_says_what_pytorch_says(generation: dict[str, Any], tmp_path: Path) -> None:
