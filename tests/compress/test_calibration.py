@@ -204,6 +204,13 @@ def test_too_little_speech_is_refused(manifest: str, tmp_path: Path) -> None:
         calibrate(model, str(tmp_path / "missing.jsonl"))
 
 
+def test_a_wide_matrix_is_given_the_frames_that_it_needs(manifest: str) -> None:
+    """However few seconds are asked for."""
+    model = built(feed_forward=DenseFeedForwardSpec(d_ff=100)).eval()
+    found, every = calibrate(model, manifest, seconds=2.0), calibrate(model, manifest)
+    assert all(torch.equal(found[key], moment) for key, moment in every.items())
+
+
 def test_a_fold_by_moments_loses_less_where_they_were_taken(manifest: str) -> None:
     model = built().eval()
     moments = calibrate(model, manifest)

@@ -40,10 +40,11 @@ def test_two_exports(exported: Exported, command: Command) -> None:
         spec = read_export(folder)
         assert export["folder"] == str(folder)
         assert export["file_bytes"] == sum((folder / f).stat().st_size for f in spec.files)
-        assert export["weight_bytes"] == spec.weight_bytes
+        # Of all initialisers: constants are read as well.
+        assert spec.weight_bytes <= export["weight_bytes"] < spec.weight_bytes + 12000
         # Each of two layers is used twice, and the second use finds its weights in the cache.
         assert spec.weight_bytes / 2 < 0.16 * export["weights_fetched_a_second"]
-        assert 0.16 * export["weights_fetched_a_second"] <= spec.weight_bytes
+        assert 0.16 * export["weights_fetched_a_second"] <= export["weight_bytes"]
         assert export["weights_read_a_second"] > export["weights_fetched_a_second"]
         for runtime in ("sherpa-onnx", "onnxruntime"):
             for run in export["runs"][runtime]:

@@ -208,7 +208,8 @@ def test_models_that_cannot_be_compressed(model: Path, tmp_path: Path, call: Cal
         (["--uses", 3, "--data", "empty"], r"empty.jsonl: is empty; expected a Lhotse manifest"),
         (["--uses", 3, "--calibration", "empty"], r"empty.jsonl: is empty; expected a Lhotse"),
         (["--uses", 3, "--calibration", "none"], r"none.jsonl: no such file"),
-        (["--uses", 3, "--data", "dev"], r"recovery: data.valid: missing"),
+        (["--uses", 3, "--data", "dev"], r"error: --valid: is needed with --data: recordings to m"),
+        (["--uses", 3, "--data", "dev", "--training.stepz", 5], r"recovery: training.stepz: unkno"),
         (["--uses", 3, *DEV, "--steps", 0], r"steps: expected 1 or more, got 0"),
         (["--uses", 3, *DEV, "--training.stepz", 5], r"recovery: training.stepz: unknown key; did"),
         (

@@ -147,11 +147,19 @@ def test_what_is_learnt_is_kept_and_gone_on_with(
     first = (tmp_path / "a" / "model.safetensors").read_bytes()
     code, out, err = call(*command, "--output", tmp_path / "a")
     assert code == 0, err
+    assert "folded before: 0.0" in out
     assert "learnt:" not in out  # all steps were done
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == first
     code, _, err = call(*command, "--rank", 2, "--output", tmp_path / "a")
     assert code == 2
     assert "holds a model that was made in another way: plan differs" in err
+    more = ("--valid", text, "--training.warmup", 3)
+    code, out, err = call(*command, *more, "--output", tmp_path / "a")
+    assert (code, out) == (2, "")  # before anything is folded
+    assert (
+        "recovery.pt: holds a learning that began in another way: warmup null -> 3; other data to "
+        "learn from; other data to measure on; choose another folder, or remove it"
+    ) in err
     for again in (("--uses", 2, "--rank", 1), ("--uses", 4)):
         code, out, err = call("compress", bert, *again, "--output", tmp_path / "a")
         assert (code, out) == (2, "")

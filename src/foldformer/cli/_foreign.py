@@ -109,7 +109,7 @@ def batches_for(
     *,
     field: str = "text",
     valid_share: float = 0.0,
-) -> list[dict[str, "Tensor"]]:
+) -> "Sequence[dict[str, Tensor]]":
     """Enough of the files to calibrate these lists of layers with; see `batches_of`."""
     from foldformer.compress.foreign.originals import batches_of, widest
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from foldformer.compress.foreign.distil import DistilSpec
     from foldformer.compress.foreign.folder import ForeignOrigin
     from foldformer.compress.foreign.originals import LearningBatches
     from foldformer.compress.foreign.plan import ForeignPlan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def run_compress(args: argparse.Namespace) -> int:
     """Fold, learn, and say what has come of it."""
     from foldformer.compress import foreign
+    from foldformer.compress.foreign.fold import fold_structure
     from foldformer.compress.foreign.folder import write_fold, write_record
     from foldformer.compress.foreign.originals import load_original
     from foldformer.compress.stored import give_back_matrices
@@ -35,12 +37,16 @@ def run_compress(args: argparse.Namespace) -> int:
     model = load_original(args.model)
     plan = _plan(args, model)
     origin = _origin(args, model, plan, train)
-    batches = _calibration(args, model, plan, recovery)
     learning = _learning(args, model, recovery) if train else None
     before, kept = _bytes(model), kept_lines(model, list(plan.stacks))
-    _fold(model, plan, batches, args)
+    if learning is not None and _goes_on(args, model, learning, recovery):
+        fold_structure(model, plan)  # what has been learnt takes the place of all its numbers
+        done = "folded before"
+    else:
+        _fold(model, plan, _calibration(args, model, plan, recovery), args)
+        done = "folded"
     after = _bytes(model)
-    print(f"folded: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
+    print(f"{done}: {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB")
     print("\n".join(kept), flush=True)
     warn_if_no_smaller(before, after)
     if learning is not None:
@@ -114,7 +120,7 @@ def _calibration(
     model: "nn.Module",
     plan: "ForeignPlan",
     recovery: "RecoverySpec",
-) -> "list[dict[str, Tensor]] | None":
+) -> "Sequence[dict[str, Tensor]] | None":
     """What the fold is calibrated with: of the data to learn from, nothing that is kept apart."""
     lists, data = list(plan.stacks), recovery.data
     if args.calibration:
@@ -144,6 +150,26 @@ def _learning(
     if recovery.training.distillation.output:
         check_learnable(original, found.learnt[0])
     return found
+
+
+def _distil(model: "nn.Module", recovery: "RecoverySpec") -> "DistilSpec":
+    from foldformer.compress.foreign.stacks import model_type
+
+    return recovery.training.distil(recovery.seed, model_type(model))
+
+
+def _goes_on(
+    args: argparse.Namespace,
+    model: "nn.Module",
+    learning: "LearningBatches",
+    recovery: "RecoverySpec",
+) -> bool:
+    """Whether an earlier call has learnt something, from the same and in the same way."""
+    from foldformer.compress.foreign.distil import goes_on
+    from foldformer.compress.foreign.folder import TRAINING
+
+    spec = _distil(model, recovery)
+    return goes_on(args.output / TRAINING, spec, learning.learnt, learning.valid)
 
 
 def _plan(args: argparse.Namespace, model: "nn.Module") -> "ForeignPlan":
@@ -226,11 +252,10 @@ def _recover(
     from foldformer.compress import foreign
     from foldformer.compress.foreign.course import CURVE
     from foldformer.compress.foreign.folder import TRAINING
-    from foldformer.compress.foreign.stacks import model_type
     from foldformer.train.allocator import keep_freed_memory
 
     keep_freed_memory()  # the fold gave back what a step wants again
-    spec = recovery.training.distil(recovery.seed, model_type(model))
+    spec = _distil(model, recovery)
     folder = args.output / TRAINING
     losses: list[float] = []
     print(f"learning from {args.model}: {spec.steps} steps", flush=True)

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="MANIFEST",
-        help="to measure progress on",
+        help="recordings to measure progress on; needed with --data",
     )
     parser.add_argument(
         "--steps", type=int, metavar="N", help="of learning; default: an eighth of the original's"
@@ -88,9 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "MODEL may be one of transformers (config.json and safetensors): --calibration and --data "
         "are then text files with one sentence a line, or manifests for Whisper, of which a share "
-        "is kept apart to measure on without --valid. --key value sets a key of the training, as "
-        "in --training.learning_rate 5e-4 or --training.distillation.data 1, the weight of the "
-        "loss on the data"
+        "is kept apart to measure on where there is no --valid. --key value sets a key of the "
+        "training, as in --training.learning_rate 5e-4 or --training.distillation.data 1, the "
+        "weight of the loss on the data"
     )
     parser.set_defaults(takes_settings=True)
 
@@ -210,17 +210,30 @@ def _config(
     asked: dict[str, object],
     settings: list[tuple[str, str]],
 ) -> "TrainConfig":
+    """How the fold is to learn.
+
+    Raises:
+        SpecError: something is wrong with what is asked for, or there is nothing to measure on.
+    """
     from dataclasses import replace
 
     from foldformer.checkpoint import load_model
     from foldformer.compress.fold import folded_spec
+    from foldformer.spec import override
     from foldformer.train.recovery import recovery_config
 
     source = Path(origin.model)
     original, about = load_model(source)
     spec = folded_spec(original, origin.plan)
     fold = args.output / "training" / "fold"
-    return recovery_config(source, fold, replace(about, model=spec), args.output, asked, settings)
+    about = replace(about, model=spec)
+    data = override(asked, settings).get("data")
+    if isinstance(data, dict) and not data.get("valid"):
+        # What else is wrong is said first, and of a key of its own.
+        settings = [*settings, ("data.valid", "none")]
+        recovery_config(source, fold, about, args.output, asked, settings)
+        raise SpecError("--valid: is needed with --data: recordings to measure progress on")
+    return recovery_config(source, fold, about, args.output, asked, settings)
 
 
 def _recover(args: argparse.Namespace, config: "TrainConfig", folded: "Folded") -> int:

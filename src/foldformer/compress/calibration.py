@@ -27,6 +27,9 @@ from foldformer.nn.subsampling import FACTOR
 SECONDS = 600.0
 """Speech that moments are taken from, unless asked otherwise: 15000 encoder frames."""
 
+_MARGIN = 2
+"""Times as many frames as a matrix has inputs: cuts may be shorter together than asked for."""
+
 _PIECE = 3000
 """Feature frames that are heard at once: attention over more costs with the square of it."""
 
@@ -51,7 +54,8 @@ def calibrate(
         manifests: Lhotse cuts; their texts do not matter.
         chunks: encoder frames a chunk, for models that stream: each recording is heard once in the
             full context, and once in chunks of each size.
-        seconds: of speech at most, spread evenly over the manifests.
+        seconds: of speech at most, spread evenly over the manifests; where the widest matrix needs
+            more, that.
         progress: called with the number of layers done, and that of all: nothing here holds on to
             the model's parameters meanwhile.
 
@@ -61,7 +65,7 @@ def calibrate(
         SpecError: the weights are no numbers to compute with.
     """
     check_trained(model)
-    cuts = evenly_cut(manifests, seconds)
+    cuts = evenly_cut(manifests, max(seconds, _MARGIN * _widest(model) / 25))
     _check_enough(model, cuts, manifests_of(manifests))
     places = Places(model)
     found, frames = Stored(), Stored()
@@ -124,14 +128,19 @@ def evenly_cut(manifests: str | Sequence[str], seconds: float) -> list[Cut]:
 
 def _check_enough(model: Model, cuts: Sequence[Cut], named: Sequence[str]) -> None:
     """With fewer frames than inputs, what was never heard would count for nothing."""
-    depth = model.encoder.depth.modules()
-    widest = max(part.in_features for part in depth if isinstance(part, Linear))
+    widest = _widest(model)
     frames = sum(int(25 * cut.duration) for cut in cuts)
     if frames < widest:
         raise InputError(
             f"{', '.join(named)}: {frames} frames of 40 ms to calibrate with, and a matrix of the "
             f"model has {widest} inputs; expected at least {widest / 25:.0f} s of speech"
         )
+
+
+def _widest(model: Model) -> int:
+    """Inputs of the widest matrix of the layers."""
+    depth = model.encoder.depth.modules()
+    return max(part.in_features for part in depth if isinstance(part, Linear))
 
 
 def _pieces(cut: Cut, model: Model) -> Iterator[Tensor]:

@@ -25,8 +25,8 @@ _CARD, _TOKENS, _PIECES = "README.md", "tokens.txt", "tokens.model"
 _LAYOUT = Layout((CONFIG, WEIGHTS), WEIGHTS, (_CARD, _TOKENS, _PIECES), "training/last.ckpt")
 
 SECONDS = 200.0
-"""Speech that a fold is fitted to. 150 s gave no worse a fold of the demonstration's model than 600
-(WER 2.9 and 3.0 %), in a third of the time."""
+"""Speech that a fold is fitted to, where its widest matrix needs no more. 150 s gave no worse a
+fold of the demonstration's model than 600 (WER 2.9 and 3.0 %), in a third of the time."""
 
 Progress = Callable[[int, int], None]
 """Is told through how many layers the recordings went, and how many there are."""

@@ -290,7 +290,9 @@ def test_goes_on_with_its_validations(tiny: Make, batch: Batch, tmp_path: Path) 
     once_more = student_of(teacher, LISTS["bert"])
     assert distil(once_more, teacher, LISTS["bert"], run, spec, tmp_path / "a", valid=valid) == best
     assert same(weights_of(once_more), weights_of(whole))
-    other = r"recovery\.pt: was made with another specification, plan or data"
+    other = (
+        r"recovery\.pt: holds a learning that began in another way: other data to measure on; ch"
+    )
     with pytest.raises(InputError, match=other):
         distil(once_more, teacher, LISTS["bert"], run, spec, tmp_path / "a", valid=run)
 
@@ -333,16 +335,21 @@ def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="batches: there is none to learn from"):
         distil(student, teacher, LISTS["bert"], [], DistilSpec(), tmp_path)
     distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
-    other = r"recovery\.pt: was made with another specification, plan or data"
-    with pytest.raises(InputError, match=other):
-        distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=2), tmp_path)
+    other = r"recovery\.pt: holds a learning that began in another way: "
+    spec = DistilSpec(steps=2, learning_rate=1e-3, warmup=1)
+    with pytest.raises(
+        InputError, match=f"{other}steps 1 -> 2; learning_rate 0.0002 -> 0.001; warmup null -> 1; c"
+    ):
+        distil(student, teacher, LISTS["bert"], run, spec, tmp_path)
     words = [{"input_ids": torch.arange(2, 14).view(2, 6)}]
-    with pytest.raises(InputError, match=other):
+    with pytest.raises(InputError, match=f"{other}other data to learn from; choose"):
         distil(student, teacher, LISTS["bert"], words, DistilSpec(steps=1), tmp_path)
+    with pytest.raises(InputError, match=f"{other}other data to measure on; choose"):
+        distil(student, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path, valid=words)
     smaller = copy.deepcopy(teacher)
     plan = Plan(uses=(2, 2), linear=ResidualSpec(rank=1))
     fold(smaller, ForeignPlan(stacks={"encoder.layer": plan}))
-    with pytest.raises(InputError, match=other):
+    with pytest.raises(InputError, match=f"{other}plan; choose"):
         distil(smaller, teacher, LISTS["bert"], run, DistilSpec(steps=1), tmp_path)
     (tmp_path / "recovery.pt").write_bytes(b"odd")
     with pytest.raises(InputError, match=r"recovery\.pt: is damaged"):

@@ -12,7 +12,7 @@ from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.utils import fastcopy
 
 from foldformer.compress.foreign import recordings, sentences
-from foldformer.compress.foreign.inputs import encoded, heard, windows_of
+from foldformer.compress.foreign.inputs import Windows, encoded, windows_of
 from foldformer.errors import InputError
 
 
@@ -154,12 +154,38 @@ def test_labels_are_what_comes_next(tmp_path: Path) -> None:
         tmp_path / "cuts.jsonl.gz"
     )
     windows = windows_of([tmp_path / "cuts.jsonl.gz"])
-    (batch,) = heard(windows, Extractor(), Whispers(), labels=True)
+    (batch,) = Windows(windows, Extractor(), Whispers(), labels=True)
     assert batch["decoder_input_ids"].tolist() == [[1, 2, 3, *map(ord, " hi")]]
     assert batch["labels"].tolist() == [[-100, -100, *map(ord, " hi"), 0]]
 
     (batch,) = encoded(["abc", "d"], Padding(), labels=True)
     assert batch["labels"].tolist() == [[4, 5, 6], [7, -100, -100]]
+
+
+def test_windows_are_heard_when_they_are_asked_for(tmp_path: Path) -> None:
+    """And known by their texts and names before; a recording that is missing is, too."""
+    path = written(tmp_path / "cuts.jsonl.gz", [3.0] * 4)
+    windows = [[cut] for window in windows_of([path]) for cut in window]
+    with pytest.raises(InputError, match=r"recording .*0\.wav does not exist"):
+        Windows(windows, Extractor(), Tokenizer())
+    for number in range(4):
+        (tmp_path / f"{number}.wav").write_bytes(b"no sound")
+    found = Windows(windows, Extractor(), Tokenizer())
+    assert len(found) == 4
+    with pytest.raises(InputError, match=r"cut '1': its recording .* cannot be read"):
+        found[1]
+    soundfile.write(tmp_path / "2.wav", 0.1 * np.ones(3 * 16000), 16000)
+    assert [int(batch["input_features"]) for batch in (found[2], found[-2], *found[2:3])] == [
+        3 * 16000
+    ] * 3
+    others = (
+        Windows(windows[::-1], Extractor(), Tokenizer()),
+        Windows(windows, Extractor(), Whispers()),
+        Windows(windows, Extractor(), Tokenizer(), labels=True),
+        Windows(windows[:3], Extractor(), Tokenizer()),
+    )
+    assert found.digest() == Windows(windows, Extractor(), Tokenizer()).digest()
+    assert len({found.digest(), *(each.digest() for each in others)}) == 5
 
 
 def test_windows_are_from_all_over_the_manifests(tmp_path: Path) -> None:

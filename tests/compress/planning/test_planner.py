@@ -21,6 +21,8 @@ from foldformer.model import Model
 
 Build = Callable[..., Model]
 
+NAMES = ("query", "value", "expand")
+
 
 def made(model: Model, share: float, **changes: object) -> Made:
     """The plan for a part of the dense model's bytes."""
@@ -157,6 +159,21 @@ def test_maps_without_biases_stay_without(build: Build) -> None:
     found = folded(model, made(model, 0.5))
     names = [name for name in found.state_dict() if ".query.bias" in name]
     assert names == []
+
+
+@pytest.mark.parametrize("bare", [[0], [1, 2]])
+@pytest.mark.parametrize("orders", ["adjacent", "cycle"])
+def test_layers_with_and_without_a_bias_may_share(
+    build: Build, orders: str, bare: list[int]
+) -> None:
+    """Where one layer of a group has a bias, all of its uses do, and the plan counts them."""
+    without = {"kind": "residual", "bias": False}
+    model = build(linears={f"{layer}.{name}": without for layer in bare for name in NAMES})
+    found = made(model, 0.5, orders=orders)
+    assert any(0 < len({*layers} & {*bare}) < len(layers) for layers, _ in found.chosen.groups)
+    numbers = sum(tensor.numel() for tensor in folded(model, found).state_dict().values())
+    assert found.bytes == 4 * numbers
+    assert 0.97 * found.budget < found.bytes <= found.budget
 
 
 def test_a_map_into_which_nothing_comes_does_not_matter() -> None:

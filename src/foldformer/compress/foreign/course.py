@@ -95,11 +95,13 @@ def validate(
         batches: to measure on; each counts alike, and in `data` each token.
         data: weight of the model's own loss, with which there are `labels`; 0 for none.
     """
-    found = [comparison.losses(batch) for batch in batches]
+    found, counts = [], []
+    for batch in batches:  # once: each may be made anew whenever it is asked for
+        found.append(comparison.losses(batch))
+        counts.append(count_labels(batch) if data else 0)
     distillation = sum(float(each.distillation) for each in found) / len(found)
     if not data:
         return {"loss": distillation, "distillation": distillation}
-    counts = [count_labels(batch) for batch in batches]
     own = [0.0 if each.data is None else float(each.data) for each in found]
     mean = sum(n * loss for n, loss in zip(counts, own, strict=True)) / max(1, sum(counts))
     return {"loss": distillation + data * mean, "distillation": distillation, "data": mean}

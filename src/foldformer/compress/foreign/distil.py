@@ -1,6 +1,7 @@
 """A folded foreign model learns from the original what the fold has cost it."""
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from foldformer.compress.foreign.course import Course, validate
 from foldformer.compress.foreign.files import numbers_of
-from foldformer.compress.foreign.losses import LABELS, Comparison, check_learnable
+from foldformer.compress.foreign.inputs import Windows
+from foldformer.compress.foreign.losses import Comparison, check_learnable
 from foldformer.compress.foreign.stacks import layers_of
 from foldformer.errors import InputError, SpecError
 from foldformer.files import complete_files
@@ -22,6 +24,9 @@ STATE = "recovery.pt"
 
 _Said = dict[str, object]
 """What an earlier call has to have been told, for this one to go on from it."""
+
+_CHANGED = {"batches": "other data to learn from", "valid": "other data to measure on"}
+"""What is said of digests that differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +116,6 @@ def distil(
     """
     if not batches:
         raise InputError("batches: there is none to learn from")
-    if spec.data and not all(LABELS in batch for batch in (*batches, *valid)):
-        raise InputError("data: weighs the model's own loss, and there are batches without labels")
     names = list(lists)
     teacher.eval()
     if spec.output:
@@ -120,11 +123,7 @@ def distil(
     student.eval()  # without dropout: there is one right answer for each frame
     learns = _learning(student, names)
     optimizer = torch.optim.AdamW(learns.values(), lr=spec.learning_rate, weight_decay=0.0)
-    said: _Said = {
-        "spec": to_dict(spec),
-        "batches": _digest(batches),
-        "valid": _digest(valid),
-    }
+    said = _said(spec, batches, valid)
     course = Course(Path(folder), learns)
     first = _resume(Path(folder), student, optimizer, course, said)
     with Comparison(
@@ -159,6 +158,26 @@ def distil(
     return course.best
 
 
+def goes_on(
+    folder: str | Path,
+    spec: DistilSpec,
+    batches: Sequence[Mapping[str, Any]],
+    valid: Sequence[Mapping[str, Any]] = (),
+) -> bool:
+    """Whether `distil` finds something in the folder to go on from: then all weights come from it.
+
+    Before any work is done. Arguments as of `distil`.
+
+    Raises:
+        InputError: what is kept there is damaged, or was learnt in another way.
+    """
+    path = Path(folder) / STATE
+    if not path.is_file():
+        return False
+    _check_said(path, _read(path, mapped=True)["said"], _said(spec, batches, valid))
+    return True
+
+
 def _learning(student: nn.Module, lists: Sequence[str]) -> dict[str, nn.Parameter]:
     """What learns, by its names in the student."""
     layers = nn.ModuleList(layer for name in lists for layer in layers_of(student, name))
@@ -183,8 +202,16 @@ def _factor(spec: DistilSpec, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - spec.rising) / max(1, spec.steps - spec.rising)))
 
 
+def _said(
+    spec: DistilSpec, batches: Sequence[Mapping[str, Any]], valid: Sequence[Mapping[str, Any]]
+) -> _Said:
+    return {"spec": to_dict(spec), "batches": _digest(batches), "valid": _digest(valid)}
+
+
 def _digest(batches: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 of what the model is called with."""
+    """SHA-256 of what the model is called with, or of where it comes from."""
+    if isinstance(batches, Windows):
+        return batches.digest()
     found = hashlib.sha256()
     for batch in batches:
         for key, value in batch.items():
@@ -226,21 +253,51 @@ def _resume(
     path = folder / STATE
     if not path.is_file():
         return 0
-    try:
-        kept = torch.load(path, weights_only=True)
-        earlier, step, weights = kept["said"], kept["step"], kept["weights"]
-        shapes = {name: tensor.shape for name, tensor in weights.items()}
-    except Exception as error:  # whatever a damaged file leads to
-        raise InputError(f"{path}: is damaged ({error}); remove it to begin anew") from None
+    kept = _read(path)
+    weights: dict[str, Tensor] = kept["weights"]
+    _check_said(path, kept["said"], said)
     wanted = {name: tensor.shape for name, tensor in numbers_of(model).items()}
-    if earlier != said or shapes != wanted:
-        raise InputError(
-            f"{path}: was made with another specification, plan or data; choose another folder, or "
-            "remove it to begin anew"
-        )
+    if {name: tensor.shape for name, tensor in weights.items()} != wanted:
+        raise _other(path, ["plan"])
     with torch.no_grad():
         for name, tensor in numbers_of(model).items():
             tensor.copy_(weights[name])
     optimizer.load_state_dict(kept["optimizer"])
     course.load(kept["course"])
-    return int(step)
+    return int(kept["step"])
+
+
+def _read(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """What `_keep` has kept; mapped, only what is looked at is read."""
+    try:
+        kept: dict[str, Any] = torch.load(path, weights_only=True, mmap=mapped)
+        if kept.keys() != {"said", "step", "weights", "optimizer", "course"}:
+            raise ValueError(f"has {', '.join(map(str, kept))}")
+    except Exception as error:  # whatever a damaged file leads to
+        raise InputError(f"{path}: is damaged ({error}); remove it to begin anew") from None
+    return kept
+
+
+def _check_said(path: Path, earlier: _Said, now: _Said) -> None:
+    """That an earlier call was told the same."""
+    old, new = _flat(earlier), _flat(now)
+    changed = [
+        _CHANGED.get(key, f"{key} {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}")
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+    if changed:
+        raise _other(path, changed)
+
+
+def _flat(said: _Said) -> dict[str, object]:
+    spec = said["spec"]
+    assert isinstance(spec, dict)
+    return {**spec, **said, "spec": None}
+
+
+def _other(path: Path, changed: Sequence[str]) -> InputError:
+    return InputError(
+        f"{path}: holds a learning that began in another way: {'; '.join(changed)}; choose another "
+        "folder, or remove it to begin anew"
+    )

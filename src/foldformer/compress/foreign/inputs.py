@@ -1,16 +1,19 @@
 """What to call a model of `transformers` with, from files: sentences, or recordings."""
 
+import hashlib
+import json
 import logging
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from foldformer.compress.foreign.losses import IGNORED, LABELS
+from foldformer.compress.stored import OnDemand
 from foldformer.data.audio import to_mono_16k
 from foldformer.errors import InputError
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 _WINDOW = 30 * 16000
+_MOST_TOKENS = 448
 
 LONGEST = 512
 """Tokens of a sentence, unless asked otherwise."""
@@ -76,15 +80,23 @@ def encoded(
         found = tokenizer(
             list(said[start : start + batch]),
             padding=True,
-            truncation=True,
-            max_length=min(tokenizer.model_max_length, longest),
             return_tensors="pt",
+            **_cut(tokenizer, longest),
         )
         given = dict(found)
         if labels:
             hidden = given["attention_mask"] == 0
             given[LABELS] = given["input_ids"].masked_fill(hidden, IGNORED)
         yield given
+
+
+def count_tokens(said: Sequence[str], tokenizer: Any, longest: int) -> int:
+    """Tokens of sentences, as `encoded` gives them, without padding."""
+    return sum(map(len, tokenizer(list(said), **_cut(tokenizer, longest))["input_ids"]))
+
+
+def _cut(tokenizer: Any, longest: int) -> dict[str, Any]:
+    return {"truncation": True, "max_length": min(tokenizer.model_max_length, longest)}
 
 
 def recordings(
@@ -110,7 +122,7 @@ def recordings(
     windows = windows_of([manifests] if isinstance(manifests, str | Path) else manifests)
     if limit is not None:
         windows = evenly_chosen(windows, limit)
-    return heard(windows, extractor, tokenizer, field=field)
+    return iter(Windows(windows, extractor, tokenizer, field=field))
 
 
 def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
@@ -127,34 +139,80 @@ def windows_of(manifests: Sequence[str | Path]) -> list[list["Cut"]]:
     return [cuts for path in manifests for cuts in _windows(path)]
 
 
-def heard(
-    windows: Sequence[Sequence["Cut"]],
-    extractor: Any,
-    tokenizer: Any,
-    *,
-    field: str = "text",
-    labels: bool = False,
-) -> Iterator[dict[str, Tensor]]:
-    """A batch of each window, as Whisper is called; see `recordings`.
+class Windows(Sequence[dict[str, Tensor]]):
+    """A batch of each window, as Whisper is called: heard whenever it is asked for.
 
-    With `labels`, the tokens of the text are what it is to write, too, without those that it is
-    told before.
+    All of them together would take 215 MB for an hour of speech. That texts and recordings are
+    there is seen before any is heard.
     """
-    # Lhotse reads recordings, and nothing else here needs it.
-    from foldformer.data.cuts import samples_of, text_of
 
-    told = max(0, len(tokenizer("").input_ids) - 1)  # the last of them ends a text
-    for cuts in windows:
+    def __init__(
+        self,
+        windows: Sequence[Sequence["Cut"]],
+        extractor: Any,
+        tokenizer: Any,
+        *,
+        field: str = "text",
+        labels: bool = False,
+    ) -> None:
+        """Arguments as of `recordings`; the windows are those of `windows_of`.
+
+        With `labels`, the tokens of the text are what it is to write, too, without those that it is
+        told before.
+
+        Raises:
+            InputError: an utterance has no such text, or its recording does not exist.
+        """
+        # Lhotse reads recordings, and nothing else here needs it.
+        from foldformer.data.cuts import check_cut
+
+        for cuts in windows:
+            for cut in cuts:
+                check_cut(cut, field)
+        self._windows, self._extractor, self._labels = windows, extractor, labels
+        self._tokens = [tokens_of(cuts, tokenizer, field) for cuts in windows]
+        self._told = max(0, len(tokenizer("").input_ids) - 1)  # the last of them ends a text
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Tensor]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> OnDemand[dict[str, Tensor]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Tensor] | OnDemand[dict[str, Tensor]]:
+        return OnDemand(self._heard, range(len(self)))[index]
+
+    def digest(self) -> str:
+        """SHA-256 of which utterances these are, and of their texts: nothing is heard for that."""
+        found = hashlib.sha256(f"labels {self._labels}\n".encode())
+        for cuts, tokens in zip(self._windows, self._tokens, strict=True):
+            said = [[cut.id, cut.start, cut.duration] for cut in cuts]
+            found.update(f"{json.dumps(said)} {tokens.tolist()}\n".encode())
+        return found.hexdigest()
+
+    def _heard(self, index: int) -> dict[str, Tensor]:
+        from foldformer.data.cuts import samples_of
+
+        cuts, tokens = self._windows[index], self._tokens[index]
         samples = np.concatenate([to_mono_16k(samples_of(cut), cut.sampling_rate) for cut in cuts])
-        text = " " + " ".join(text_of(cut, field) for cut in cuts)
-        features = extractor(samples, sampling_rate=16000, return_tensors="pt").input_features
-        tokens = torch.tensor([tokenizer(text).input_ids])
+        found = self._extractor(samples, sampling_rate=16000, return_tensors="pt")
         # The last, <|endoftext|>, is only ever an output.
-        given = {"input_features": features, "decoder_input_ids": tokens[:, :-1][:, :448]}
-        if labels:
-            given[LABELS] = tokens[:, 1:][:, :448].clone()
-            given[LABELS][:, : max(0, told - 1)] = IGNORED
-        yield given
+        given = {"input_features": found.input_features, "decoder_input_ids": tokens[:, :-1]}
+        if self._labels:
+            given[LABELS] = tokens[:, 1:].clone()
+            given[LABELS][:, : max(0, self._told - 1)] = IGNORED
+        return given
+
+
+def tokens_of(cuts: Sequence["Cut"], tokenizer: Any, field: str) -> Tensor:
+    """The text of a window, (1, U + 1): all but the last are what Whisper is given."""
+    from foldformer.data.cuts import text_of
+
+    text = " " + " ".join(text_of(cut, field) for cut in cuts)
+    return torch.tensor([tokenizer(text).input_ids])[:, : _MOST_TOKENS + 1]
 
 
 def evenly_chosen(found: Sequence[T], number: int) -> list[T]:

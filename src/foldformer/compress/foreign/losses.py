@@ -74,7 +74,14 @@ class Comparison:
             batch: what both are called with, and `labels`.
             apart: whether each layer learns by itself: no gradient flows from one into those before
                 it, and neither scores nor data teach anything.
+
+        Raises:
+            InputError: it has no labels, and the model's own loss is asked for.
         """
+        if self._data and LABELS not in batch:
+            raise InputError(
+                "data: weighs the model's own loss, and there are batches without labels"
+            )
         self._ours.apart = apart
         for outputs in (self._ours, self._theirs):
             outputs.taken()  # of calls between two steps, as `progress` may make to see how it is

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from foldformer.compress.foreign.files import (
     read_generation,
 )
 from foldformer.compress.foreign.losses import check_data_loss, without_labels
-from foldformer.compress.foreign.stacks import find_stack, find_stacks, model_type
+from foldformer.compress.foreign.stacks import find_stack, find_stacks, is_list, model_type
 from foldformer.errors import InputError
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -28,6 +28,9 @@ INDEX = f"{WEIGHTS}.index.json"
 
 SENTENCES, WINDOWS = 512, 80
 """To calibrate with, at least, where the file has so many."""
+
+MARGIN = 2
+"""Times as many tokens as a map has inputs: a planner keeps some of the batches apart."""
 
 LINES = 32
 """Of text in each step of learning."""
@@ -38,7 +41,8 @@ def load_original(folder: Path) -> nn.Module:
 
     Raises:
         InputError: a file is missing or damaged, the class is unknown or built by remote code, the
-            model is folded already, or its weights are in half precision or not finite.
+            model is folded already, its configuration is that of another model, or its weights are
+            in half precision or not finite.
     """
     if (folder / PLAN).is_file():
         raise InputError(
@@ -72,6 +76,7 @@ def load_original(folder: Path) -> nn.Module:
         ) from None
     for name in sorted(info["missing_keys"]):
         raise InputError(f"{folder}: weight {name} is missing; copy the model again")
+    _check_layers(folder, model, info["unexpected_keys"])
     read_generation(folder, model)
     found: nn.Module = model.eval()
     return found
@@ -100,6 +105,28 @@ def _check_depth(folder: Path, files: Sequence[Path]) -> None:
                 f"{folder / CONFIG}: {key}: says {value:,} layers, and the safetensors files hold "
                 f"{tensors:,} tensors; copy the model again"
             )
+
+
+def _check_layers(folder: Path, model: Any, unknown: Iterable[str]) -> None:
+    """Weights of heads that the class does not have may be left out; those of layers may not.
+
+    Args:
+        folder: for the message.
+        model: as it was loaded.
+        unknown: names of weights for which it has no place, with or without the prefix of the
+            class that has no head.
+    """
+    prefix = f"{model.base_model_prefix}."
+    lists = tuple(
+        f"{name.removeprefix(prefix)}." for name, part in model.named_modules() if is_list(part)
+    )
+    lost = sorted(name for name in unknown if name.removeprefix(prefix).startswith(lists))
+    if lost:
+        raise InputError(
+            f"{folder}: {CONFIG} fits another model: the layers that it names have no place for "
+            f"{len(lost)} of the weights, {lost[0]} first; copy both from the same model, or if "
+            "it needs none of these, save what transformers loads with model.save_pretrained"
+        )
 
 
 def _read(folder: Path, path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -144,7 +171,7 @@ def batches_of(
     least: int,
     field: str = "text",
     valid_share: float = 0.0,
-) -> list[dict[str, Tensor]]:
+) -> Sequence[dict[str, Tensor]]:
     """What to calibrate a model with: text, or for Whisper windows of recordings.
 
     Args:
@@ -152,7 +179,7 @@ def batches_of(
         model: of that folder.
         paths: files with a sentence a line; for Whisper manifests of recordings.
         least: inputs of the widest map of the layers; so many, or `SENTENCES` or `WINDOWS`, are
-            taken from all over the files.
+            taken from all over the files, and more until there are `MARGIN` times as many tokens.
         field: of manifests, that holds the text.
         valid_share: the share that `learning_batches` keeps apart; nothing of it is taken.
 
@@ -162,14 +189,14 @@ def batches_of(
     """
     reader = _reader(folder, model, paths, field)
     found, _ = reader.read_apart(paths, valid_share)
-    return reader.batches(inputs.evenly_chosen(found, reader.enough(least)), size=16)
+    return reader.batches(reader.chosen(found, least), size=16)
 
 
 class LearningBatches(NamedTuple):
     """What a fold learns from, and what is kept apart from that to measure on."""
 
-    learnt: list[dict[str, Tensor]]
-    valid: list[dict[str, Tensor]]
+    learnt: Sequence[dict[str, Tensor]]
+    valid: Sequence[dict[str, Tensor]]
 
 
 def learning_batches(
@@ -256,14 +283,27 @@ class _Reader(ABC):
         apart = [each for place, each in enumerate(found) if place in places]
         return [each for place, each in enumerate(found) if place not in places], apart
 
+    def chosen(self, found: Sequence[Any], least: int) -> list[Any]:
+        """Pieces to calibrate with from all over, where a map has so many inputs."""
+        number = self.enough(least)
+        while True:
+            pieces = inputs.evenly_chosen(found, number)
+            if len(pieces) == len(found) or self.tokens(pieces) >= MARGIN * least:
+                return pieces
+            number *= 2
+
     @abstractmethod
     def enough(self, least: int) -> int:
-        """Pieces to calibrate with, where a map has so many inputs."""
+        """Pieces to calibrate with, where a map has so many inputs, unless they are short."""
+
+    @abstractmethod
+    def tokens(self, pieces: Sequence[Any]) -> int:
+        """That a model is given with the pieces, at the least in any of its lists of layers."""
 
     @abstractmethod
     def batches(
         self, pieces: Sequence[Any], *, size: int, labels: bool = False
-    ) -> list[dict[str, Tensor]]:
+    ) -> Sequence[dict[str, Tensor]]:
         """What the model is called with: so many pieces at a time, as far as it takes several."""
 
 
@@ -282,9 +322,12 @@ class _Lines(_Reader):
     def enough(self, least: int) -> int:
         return max(SENTENCES, least // 4)
 
+    def tokens(self, pieces: Sequence[str]) -> int:
+        return inputs.count_tokens(pieces, self._tokenizer, _positions(self._model))
+
     def batches(
         self, pieces: Sequence[str], *, size: int, labels: bool = False
-    ) -> list[dict[str, Tensor]]:
+    ) -> Sequence[dict[str, Tensor]]:
         found = list(
             inputs.encoded(
                 sorted(pieces, key=len),
@@ -323,11 +366,16 @@ class _Windows(_Reader):
     def enough(self, least: int) -> int:
         return max(WINDOWS, least // 20)
 
+    def tokens(self, pieces: Sequence[Any]) -> int:
+        """Of the texts; of each window, an encoder is given more."""
+        found = (inputs.tokens_of(cuts, self._tokenizer, self._field) for cuts in pieces)
+        return sum(each.shape[1] - 1 for each in found)
+
     def batches(
         self, pieces: Sequence[Any], *, size: int, labels: bool = False
-    ) -> list[dict[str, Tensor]]:
-        return list(
-            inputs.heard(pieces, self._extractor, self._tokenizer, field=self._field, labels=labels)
+    ) -> Sequence[dict[str, Tensor]]:
+        return inputs.Windows(
+            pieces, self._extractor, self._tokenizer, field=self._field, labels=labels
         )
 
 

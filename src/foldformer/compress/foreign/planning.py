@@ -202,11 +202,12 @@ def layers_of_all(stacks: Stacks) -> int:
 def plan_of(chosen: Chosen, stacks: Stacks) -> ForeignPlan:
     """What a budget buys, in the words that `fold` takes."""
     plans: dict[str, Plan] = {}
+    every = [True] * layers_of_all(stacks)  # where the model has none, `fold` adds none
     first = 0
     for name, stack in stacks.items():
         inside = range(first, first + stack.num_layers)
         own = tuple(group for group in chosen.groups if group[0][0] in inside)
-        plans[name] = Chosen(chosen.order, own).plan(dict.fromkeys(stack.weights, True))
+        plans[name] = Chosen(chosen.order, own).plan(dict.fromkeys(stack.weights, every))
         first += stack.num_layers
     return ForeignPlan(stacks=plans)
 

@@ -47,7 +47,7 @@ def find_stacks(model: nn.Module) -> dict[str, Stack]:
     for name, module in model.named_modules():
         if any(name.startswith(f"{outer}.") for outer in found):
             continue
-        layers = tuple(module.children()) if _is_list(module) else ()
+        layers = tuple(module.children()) if is_list(module) else ()
         if len(layers) > 1 and len({type(layer) for layer in layers}) == 1:
             stack = _examined(name, layers, shared)
             if stack.shapes:
@@ -90,7 +90,7 @@ def left_out(model: nn.Module, lists: Iterable[str]) -> dict[str, str]:
     taken = list(lists)
     found: dict[str, str] = {}
     for name, module in model.named_modules():
-        layers = tuple(module.children()) if _is_list(module) else ()
+        layers = tuple(module.children()) if is_list(module) else ()
         around = any(f"{each}.".startswith(f"{name}.") for each in taken)
         inside = any(name.startswith(f"{each}.") for each in (*taken, *found))
         if around or inside or sum(map(_has_map, layers)) < 2:
@@ -112,7 +112,7 @@ def layers_of(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
     Raises:
         InputError: the model has no such list.
     """
-    lists = {path: module for path, module in model.named_modules() if _is_list(module)}
+    lists = {path: module for path, module in model.named_modules() if is_list(module)}
     if name not in lists:
         hint = nearest(name, lists) if lists else "; it has no list of layers"
         raise InputError(f"layers: {type(model).__name__} has no list {name!r}{hint}")
@@ -201,10 +201,11 @@ def _used_twice(model: nn.Module) -> dict[int, str]:
     return {key: ", ".join(names[:2]) for key, names in places.items() if len(names) > 1}
 
 
-def _is_list(module: nn.Module) -> bool:
+def is_list(module: nn.Module) -> bool:
+    """Whether a module may be a list of layers."""
     return isinstance(module, (nn.ModuleList, nn.Sequential))
 
 
 def _lists(model: nn.Module) -> str:
-    names = [name for name, module in model.named_modules() if _is_list(module) and name]
+    names = [name for name, module in model.named_modules() if is_list(module) and name]
     return f" of its lists with --layers: {', '.join(names[:5])}" if names else " with --layers"

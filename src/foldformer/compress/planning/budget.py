@@ -22,4 +22,4 @@ def bytes_of(text: str) -> int:
     size = 0.0 if match is None else float(match[1]) * _UNITS[match[2]]
     if match is None or not 1 <= size <= _LARGEST:
         raise SpecError(f"{text!r} is not a size; write it like 12MB or 800kB (MB: 10^6 bytes)")
-    return int(size)
+    return round(size)

@@ -1,7 +1,7 @@
 """What the planner has to know of a trained model: the matrices of its layers, and their inputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -21,11 +21,14 @@ class LayerMatrices:
             that of the weights.
         importance: {name: L numbers}: what the loss of all energy of this matrix's output would
             cost; errors are multiples of it.
+        biases: {name: L times, whether there is a bias}; where a name is missing, all layers are
+            alike.
     """
 
     weights: Mapping[str, Sequence[Tensor]]
     moments: Mapping[str, Sequence[Tensor]] | None
     importance: Mapping[str, Sequence[float]]
+    biases: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
     @property
     def num_layers(self) -> int:

@@ -85,15 +85,18 @@ class Choice:
 class Table:
     """All options for the matrices of one name in a group, in the order of `options`."""
 
-    def __init__(self, shape: Shape, uses: int, spectra: dict[What, Spectrum]) -> None:
+    def __init__(
+        self, shape: Shape, uses: int, spectra: dict[What, Spectrum], beside: int = 0
+    ) -> None:
         """Count the bytes of every rank.
 
         Args:
             shape: of the matrices.
             uses: K.
             spectra: of the ways beside `keep`, which is always there and costs no error.
+            beside: bytes that each of them takes beside the matrices.
         """
-        self.shape, self.uses = shape, uses
+        self.shape, self.uses, self._beside = shape, uses, beside
         keep = Options(np.array([uses * shape.full]), np.zeros(1))
         parts = {"keep": keep} | {what: self._part(what, each) for what, each in spectra.items()}
         # Whatever takes as many bytes as the matrices themselves is no option.
@@ -107,7 +110,7 @@ class Table:
         }
         self._whats: list[What] = [what for what in KINDS if what in parts]
         self.options = Options(
-            np.concatenate([parts[what].bytes[self._kept[what]] for what in self._whats]),
+            np.concatenate([parts[what].bytes[self._kept[what]] for what in self._whats]) + beside,
             np.concatenate([parts[what].errors[self._kept[what]] for what in self._whats]),
         )
         self._sizes = [len(self._kept[what]) for what in self._whats]
@@ -139,7 +142,8 @@ class Table:
 
     def only(self, whats: Sequence[What]) -> "Table":
         """The same with some ways left out; `keep` stays."""
-        return Table(self.shape, self.uses, {w: s for w, s in self._spectra.items() if w in whats})
+        kept = {what: each for what, each in self._spectra.items() if what in whats}
+        return Table(self.shape, self.uses, kept, self._beside)
 
     def weighed(self, factors: Mapping[What, float]) -> "Table":
         """The same with the errors of some ways so many times as large."""
@@ -147,7 +151,7 @@ class Table:
             what: Spectrum(factors.get(what, 1.0) * each.errors, each.owner)
             for what, each in self._spectra.items()
         }
-        return Table(self.shape, self.uses, spectra)
+        return Table(self.shape, self.uses, spectra, self._beside)
 
     def _part(self, what: What, spectrum: Spectrum) -> Options:
         count: dict[What, Callable[[Spectrum], NDArray[np.int64]]] = {

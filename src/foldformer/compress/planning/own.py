@@ -64,6 +64,7 @@ def stack_of(
         if moments is None
         else {name: _several(kept, "moment", own_keys) for name, own_keys in keys.items()},
         importance=importance or {name: [every] * len(each) for name, each in keys.items()},
+        biases=biases_of(model),
     )
 
 
@@ -71,12 +72,15 @@ def _several(kept: Stored, what: str, keys: Sequence[str]) -> OnDemand[Tensor]:
     return OnDemand(lambda index: kept[f"{what} {keys[index]}"], range(len(keys)))
 
 
-def biases_of(model: Model) -> dict[str, bool]:
-    """{name of a matrix: whether the first layer has a bias there}."""
-    return {
-        name_of(path): "bias" in dict(linear.named_parameters(recurse=False))
-        for path, linear in linears(Places(model).layer(0)[0])
-    }
+def biases_of(model: Model) -> dict[str, list[bool]]:
+    """{name of a matrix: whether there is a bias, at each place in depth}."""
+    places = Places(model)
+    found: dict[str, list[bool]] = {}
+    for place in range(len(places)):
+        for path, linear in linears(places.layer(place)[0]):
+            has_bias = "bias" in dict(linear.named_parameters(recurse=False))
+            found.setdefault(name_of(path), []).append(has_bias)
+    return found
 
 
 def _pair(first: Trained, second: Trained) -> Trained:

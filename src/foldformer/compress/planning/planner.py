@@ -1,6 +1,6 @@
 """From tables to plans: groupings in either order, the best for each budget, the curve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,17 +37,20 @@ class Chosen:
         """That is predicted."""
         return sum(choice.error for _, names in self.groups for choice in names.values())
 
-    def plan(self, biases: dict[str, bool]) -> Plan:
+    def plan(self, biases: Mapping[str, Sequence[bool]]) -> Plan:
         """In the words of a model's configuration.
 
         Args:
-            biases: {name: whether the matrix has a bias}.
+            biases: {name: whether there is a bias, in each layer}; a group has one if any of its
+                layers does.
         """
         return Plan(
             uses=tuple(len(layers) for layers, _ in self.groups),
             order=self.order,
             linears={
-                f"{index}.{name}": choice.spec(len(layers), biases[name])
+                f"{index}.{name}": choice.spec(
+                    len(layers), any(biases[name][layer] for layer in layers)
+                )
                 for index, (layers, names) in enumerate(self.groups)
                 for name, choice in names.items()
             },

@@ -8,7 +8,7 @@ from foldformer.compress.planning.layer_matrices import LayerMatrices, Layers
 from foldformer.compress.planning.options import Shape, Table, What
 from foldformer.compress.planning.spectra import Spectrum, alone, in_one_basis, left_over
 from foldformer.compress.planning.uses import Sums, Use, Uses
-from foldformer.measure.stored import Precision
+from foldformer.measure.stored import Precision, vector_bytes
 
 Tables = dict[Layers, dict[str, Table]]
 
@@ -49,6 +49,7 @@ class _Name:
         inputs, outputs = stack.weights[name][0].shape
         self._shape = Shape(inputs, outputs, precision)
         self._uses = Uses(stack, name)
+        self._biases = stack.biases.get(name, [False] * stack.num_layers)
         self._alone = [each.numpy() for each in self._uses.energies]
         wholes = [max(float(each.sum()), np.finfo(np.float64).tiny) for each in self._alone]
         # A matrix that does not matter at all still has to be something in the end.
@@ -71,7 +72,13 @@ class _Name:
             sums = self._sums_of(layers, uses)
             spectra["residual"] = left_over(uses, sums)
             spectra["basis"] = in_one_basis(uses, sums)
-        return Table(self._shape, len(layers), spectra)
+        return Table(self._shape, len(layers), spectra, self._bias_bytes(layers))
+
+    def _bias_bytes(self, layers: Layers) -> int:
+        """What a group adds: if one layer has a bias, each of its uses gets one."""
+        missing = [layer for layer in layers if not self._biases[layer]]
+        added = 0 if len(missing) == len(layers) else len(missing)
+        return vector_bytes(added * self._shape.outputs)
 
     def _sums_of(self, layers: Layers, uses: Sequence[Use]) -> Sums:
         """Of a group; the one before it often lacks the last layer alone, and has been kept."""

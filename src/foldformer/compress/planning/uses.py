@@ -117,13 +117,12 @@ class Uses:
 
     def __init__(self, stack: LayerMatrices, name: str) -> None:
         """Of a stack; the images are kept in a temporary file."""
-        self._weights = stack.weights[name]
-        self._moments = None if stack.moments is None else stack.moments[name]
+        self._stack, self._name = stack, name
         self._ridges: list[float] = []
         self._images = Stored()
         self.energies: list[Tensor] = []
         """Of each matrix by itself, see `least_squares.energies`, (min(in, out),) float64."""
-        for layer in range(len(self._weights)):
+        for layer in range(stack.num_layers):
             weight, moment = self._weight(layer), self._moment(layer)
             metric = None if moment is None else regular(moment, torch.float32)
             self._ridges.append(0.0 if moment is None else ridge_of(moment))
@@ -145,7 +144,8 @@ class Uses:
         )
 
     def _weight(self, layer: int) -> Tensor:
-        return self._weights[layer].float()
+        return self._stack.weights[self._name][layer].float()
 
     def _moment(self, layer: int) -> Tensor | None:
-        return None if self._moments is None else self._moments[layer].float()
+        moment = self._stack.moment(self._name, layer)
+        return None if moment is None else moment.float()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from foldformer.deploy.export.stored import STORED, packed_sizes
+from foldformer.deploy.export.stored import SCALES, STORED, packed_sizes
 from foldformer.deploy.export.views import PARAMETER, PLACES, parameters
 from foldformer.errors import SpecError
 
@@ -59,7 +59,11 @@ def stored_state(
 
 
 def check_files(paths: Iterable[Path], state: Mapping[str, Tensor]) -> int:
-    """Check written files by ONNX's checker and by their content; returns the weight bytes.
+    """Check written files by ONNX's checker and by their content.
+
+    Returns:
+        Bytes of all parameters and buffers, with their scales; constants of the graphs do not
+        count.
 
     Raises:
         SpecError: initialisers hold more or fewer numbers of a parameter than it has, or a
@@ -75,8 +79,9 @@ def check_files(paths: Iterable[Path], state: Mapping[str, Tensor]) -> int:
         packed = packed_sizes(graph)
         for tensor in graph.initializer:
             numbers = numpy_helper.to_array(tensor)
-            size += numbers.nbytes
             parameter = _parameter_of(tensor.name, state)
+            if parameter or _parameter_of(tensor.name.removesuffix(SCALES), state):
+                size += numbers.nbytes
             elements[parameter] += packed.get(tensor.name, numbers.size)
             if numbers.size >= _LARGE:
                 held.setdefault(numbers.size, []).append((tensor.name, numbers))

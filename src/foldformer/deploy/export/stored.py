@@ -13,6 +13,9 @@ Array = NDArray[np.generic]
 STORED = "stored"
 """Key of a value's `meta`: what an initialiser of whole numbers stands for, in float32."""
 
+SCALES = ".scales"
+"""What the name of an initialiser with a parameter's scales ends with."""
+
 
 def shape_of(value: ir.Value) -> tuple[int, ...]:
     """Of an initialiser."""
@@ -33,7 +36,7 @@ def hold(
     weight.meta[STORED] = stored
     weight.const_value = ir.tensor(np.ascontiguousarray(numbers), name=weight.name)
     weight.dtype, weight.shape = weight.const_value.dtype, ir.Shape(numbers.shape)
-    name = f"{weight.name}.scales"
+    name = f"{weight.name}{SCALES}"
     value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(scales), name=name))
     graph.register_initializer(value)
     return value
