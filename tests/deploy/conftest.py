@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -162,7 +163,14 @@ def run_on_device(
         text=True,
         timeout=300,
         env={**os.environ, **environment},
+        preexec_fn=_hear_signals,
     )
+
+
+def _hear_signals() -> None:
+    """Also where the tests themselves run in the background, where some are ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
