@@ -153,13 +153,17 @@ def test_without_a_baseline_there_is_no_change(tmp_path: Path, write_results: Wr
     assert (row.change, row.refused) == (None, "nothing to compare with")
 
 
-@pytest.mark.parametrize(
+of_another_origin = pytest.mark.parametrize(
     ("key", "value", "mark"),
     [
         ("data", {"train": "x", "valid": "v", "spoken": "s", "new voices": "n"}, "other data"),
+        ("data", {"train": "t", "valid": "v", "spoken": "x", "new voices": "n"}, "other data"),
         ("code", {"revision": "r", "digest": "x"}, "other code"),
     ],
 )
+
+
+@of_another_origin
 def test_other_data_or_code_is_marked_and_not_compared(
     tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
 ) -> None:
@@ -178,13 +182,7 @@ def test_other_data_or_code_is_marked_and_not_compared(
     assert f"none: {mark}" in shown
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "mark"),
-    [
-        ("data", {"train": "t", "valid": "v", "spoken": "x", "new voices": "n"}, "other data"),
-        ("code", {"revision": "r", "digest": "x"}, "other code"),
-    ],
-)
+@of_another_origin
 def test_a_seed_of_other_data_or_code_is_named_and_in_no_figure(
     tmp_path: Path, write_results: Write, key: str, value: dict[str, str], mark: str
 ) -> None:
