@@ -1,6 +1,7 @@
 """What activation checkpointing saves and costs: memory and time of a training step.
 
     OMP_NUM_THREADS=1 python benchmarks/activation_checkpointing.py [--width 256] [--steps 7]
+        [--record FILE]
 
 A step is forward and backward of encoder and CTC head on 16 utterances of 10 s. Memory is what
 PyTorch's profiler counts: bytes that are held when the forward pass is over (weights and input not
@@ -17,6 +18,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from _models import VOCABULARY, trained_model
+from _record import add_record, record
 from foldformer.train.recompute import recompute
 
 BATCH, FRAMES, MELS, TOKENS = 16, 1000, 80, 30
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--steps", type=int, default=7)
+    add_record(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"width {args.width}, {args.layers} layers in depth, {BATCH} x {FRAMES / 100:g} s")
@@ -89,6 +92,11 @@ def main() -> None:
             f"{most_less / 1e6:11.1f} {median:12.3f} ({low:.3f}-{high:.3f})",
             flush=True,
         )
+        megabytes = {"held": held, "held_less": held_less, "most": most, "most_less": most_less}
+        found = {f"{name}_mb": value / 1e6 for name, value in megabytes.items()}
+        found |= {"time_low": low, "time": median, "time_high": high}
+        shape = f"{args.layers}x{args.width}-k{uses}"
+        record(args.record, "activation_checkpointing", shape, found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether torch.compile helps the training of a shared model on batches of changing length.
 
-    OMP_NUM_THREADS=1 python benchmarks/compile.py [--width 256] [--steps 24]
+    OMP_NUM_THREADS=1 python benchmarks/compile.py [--width 256] [--steps 24] [--record FILE]
 
 A step is forward, backward and AdamW of encoder and CTC head, in training mode with dropout; what
 is compiled is the depth of the encoder, all uses of all layers. (With the subsampling, PyTorch
@@ -19,6 +19,7 @@ import time
 import torch
 
 from _models import VOCABULARY, trained_model
+from _record import add_record, record
 
 FRAMES, MELS, TOKENS = 6000, 80, 20
 
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--uses", type=int, nargs="+", default=[1, 3])
+    add_record(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"width {args.width}, {args.layers} layers in depth, about {FRAMES} frames a batch")
@@ -78,6 +80,8 @@ def main() -> None:
             f"{uses:2} {first:8.3f} {second:11.3f}  {quartiles} {extra:14.1f}",
             flush=True,
         )
+        found = {"time_low": low, "time": median, "time_high": high, "compiling_s": extra}
+        record(args.record, "compile", f"{args.layers}x{args.width}-k{uses}", found)
 
 
 if __name__ == "__main__":

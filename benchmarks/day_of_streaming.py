@@ -1,7 +1,7 @@
 """A day of streaming in one process: does its memory grow?
 
     python benchmarks/day_of_streaming.py EXPORT [--hours 24] [--memory quick]
-        [--threads 1]
+        [--threads 1] [--record FILE]
 
 A process of its own loads the streaming EXPORT by `foldformer.deploy`, hears composed speech over
 and over, as fast as it can, and cuts the stream at each endpoint, as a device that always listens
@@ -77,11 +77,14 @@ def prepare(folder: Path) -> Path:
 
 
 def main() -> None:
+    from _record import add_record, record
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("export")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--memory", choices=["quick", "small", "system"], default="quick")
     parser.add_argument("--threads", type=int, default=1)
+    add_record(parser)
     args = parser.parse_args()
     seconds = 3600 * args.hours
     with tempfile.TemporaryDirectory() as place:
@@ -98,6 +101,16 @@ def main() -> None:
     print(f"RSS, MB: after a minute {rss[0]:.2f}, at most {max(rss):.2f}, at the end {rss[-1]:.2f}")
     said = "met" if growth <= MOST else "MISSED"
     print(f"grown by at most {growth:+.2f} MB after the first minute, {MOST:g} aimed at: {said}")
+    figures = {
+        "hours": args.hours,
+        "segments": found["segments"],
+        "processor_seconds": found["busy"],
+        "minute_mb": rss[0],
+        "most_mb": max(rss),
+        "end_mb": rss[-1],
+        "growth_mb": growth,
+    }
+    record(args.record, "day_of_streaming", f"{Path(args.export).name}-{args.memory}", figures)
 
 
 if __name__ == "__main__":

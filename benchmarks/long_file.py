@@ -1,6 +1,7 @@
 """The memory of `foldformer transcribe` on a recording of ten hours.
 
-    OMP_NUM_THREADS=1 python benchmarks/long_file.py MODEL RECORDING [--hours 10] [-- --chunk 320ms]
+    OMP_NUM_THREADS=1 python benchmarks/long_file.py MODEL RECORDING [--hours 10] [--record FILE]
+        [-- --chunk 320ms]
 
 RECORDING is repeated until it lasts that long, as FLAC in a temporary folder. The real command
 writes JSON lines of it; its resident memory (Linux: VmRSS) is read twice a second. Printed are the
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import soundfile
 
+from _record import add_record, record
 from foldformer.data.audio import load_audio
 
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("recording")
     parser.add_argument("--hours", type=float, default=10)
+    add_record(parser)
     parser.add_argument("options", nargs="*", help="of foldformer transcribe, after --")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +71,17 @@ def main() -> None:
     print(f"heard {last / 3600:.2f} h in {seconds:.0f} s, {last / seconds:.0f} x real time")
     print(f"MB after 1 minute {first:.1f}, at the end {final:.1f}, at most {peak:.1f}")
     print(f"growth since minute 1: {final - first:+.1f} MB at the end, {peak - first:+.1f} at most")
-    sys.exit(process.returncode)
+    if process.returncode:
+        sys.exit(process.returncode)
+    found = {
+        "hours": last / 3600,
+        "times_real": last / seconds,
+        "first_mb": first,
+        "end_mb": final,
+        "end_more_mb": final - first,
+        "most_more_mb": peak - first,
+    }
+    record(args.record, "long_file", Path(args.model).name, found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether ONNX Runtime keeps a weight once that several products share.
 
-    python benchmarks/shared_products.py [--products 12] [--width 1024]
+    python benchmarks/shared_products.py [--products 12] [--width 1024] [--record FILE]
 
 Makes graphs of matrix products in a row, in fp32, int8 (MatMulInteger) and int4 (MatMulNBits), once
 with a weight for each product and once with one weight for all. Each is loaded and run in a
@@ -23,7 +23,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from foldformer.measure.figures import MALLOC
+from _record import add_record, record
+
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+    "MALLOC_ARENA_MAX": "1",
+}
+"""Settings of glibc with which freed memory goes back to the system, in the environment."""
 
 CHILD = """
 import json, re, sys
@@ -126,10 +133,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--products", type=int, default=12)
     parser.add_argument("--width", type=int, default=1024)
+    add_record(parser)
     args = parser.parse_args()
     print(f"{args.products} products, {args.width} x {args.width}; private memory, MB")
     print(f"{'ONNX Runtime':12} {'':5} {'a weight':>9} {'own weights':>12} {'one for all':>12}")
     bits = {"fp32": 32, "int8": 8, "int4": 4.5}
+    kept: dict[str, dict[str, float]] = {}
     with TemporaryDirectory() as folder:
         for precision, size in bits.items():
             found = [
@@ -141,6 +150,9 @@ def main() -> None:
             one = args.width**2 * size / 8
             cells = [f"{value / 1e6:12.1f}" for _, value in found]
             print(f"{found[0][0]:12} {precision:5} {one / 1e6:9.1f} {' '.join(cells)}", flush=True)
+            own, shared = (value / 1e6 for _, value in found)
+            kept[precision] = {"weight_mb": one / 1e6, "own_mb": own, "shared_mb": shared}
+    record(args.record, "shared_products", found[0][0].replace(".", "-"), kept)
 
 
 if __name__ == "__main__":

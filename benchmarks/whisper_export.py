@@ -3,6 +3,7 @@
     foldformer compress MODEL --uses 2 --rank 24 --calibration CALIBRATION.jsonl.gz --output FOLDED
     foldformer export FOLDED --to onnxruntime --output EXPORT
     OMP_NUM_THREADS=1 python benchmarks/whisper_export.py FOLDED EXPORT RECORDING...
+        [--record FILE]
 
 FOLDED is a folder of `transformers`, folded or not, and EXPORT what `foldformer export` has made of
 it. A recording may be a manifest. Each is heard greedily, in 30 s. Prints the texts that differ,
@@ -18,6 +19,7 @@ import sherpa_onnx
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 from transformers import WhisperForConditionalGeneration as Original
 
+from _record import add_record, record
 from _whisper import features_of, hear, recordings, words
 from foldformer.compress import foreign
 from foldformer.decode.score import score_text
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--limit", type=int, default=20, help="utterances of a manifest")
+    add_record(parser)
     args = parser.parse_args()
     is_folded = (args.model / "foldformer.yaml").is_file()
     model: Any = (foreign.load if is_folded else Original.from_pretrained)(args.model)
@@ -47,17 +50,18 @@ def main() -> None:
     )
     exported = Whisper(args.export)
     expected: list[str] = []
-    found: dict[str, list[str]] = {"ONNX Runtime": [], "sherpa-onnx": []}
+    found: dict[str, list[str]] = {"onnxruntime": [], "sherpa-onnx": []}
     for name, samples, _ in recordings(args.sources, args.limit):
         expected += hear(model, tokenizer, features_of(extractor, [samples]), longest=None)
         stream = runtime.create_stream()
         stream.accept_waveform(16000, samples)
         runtime.decode_stream(stream)
-        found["ONNX Runtime"].append(exported.hear(samples))
+        found["onnxruntime"].append(exported.hear(samples))
         found["sherpa-onnx"].append(stream.result.text.strip())
         for where, texts in found.items():
             if texts[-1] != expected[-1]:
                 print(f"{name}\n  PyTorch: {expected[-1]}\n  {where}: {texts[-1]}", flush=True)
+    figures = {"files_mb": size / 1e6, "texts": len(expected)}
     for where, texts in found.items():
         same = sum(a == b for a, b in zip(texts, expected, strict=True))
         score = score_text([words(text) for text in expected], [words(text) for text in texts])
@@ -65,6 +69,8 @@ def main() -> None:
             f"{where}: {same} of {len(texts)} texts are those of PyTorch; "
             f"{score.words.percent:.2f} % of the words differ"
         )
+        figures[f"{where}_same"] = same
+    record(args.record, "whisper_export", f"{args.model.name}-{spec.precision}", figures)
 
 
 if __name__ == "__main__":
