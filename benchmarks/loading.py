@@ -99,6 +99,8 @@ def main() -> None:
     add_record(parser)
     args, settings = parser.parse_known_args()
     if args.together > 1:
+        if args.record:
+            parser.error("--record: not with --together")
         command = [sys.executable, __file__, str(args.config), "--batches", str(args.batches)]
         runs = [subprocess.Popen([*command, *settings]) for _ in range(args.together)]
         sys.exit(max(run.wait() for run in runs))
