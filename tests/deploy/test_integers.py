@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from difflib import SequenceMatcher
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 from foldformer.checkpoint import ModelConfig
@@ -48,6 +49,24 @@ CASES: list[tuple[str, StreamSpec | None, Precision]] = [
     ("transducer", None, "int4"),
 ]
 USES, MATRICES, LAYERS = 2, 6, 1
+
+
+@cache
+def pairs_are_cut_off() -> bool:
+    """Whether int8 products of this processor add pairs in 16 bits: x86 without VNNI.
+
+    docs/how-to/quantise.md#limits: what is large is then less exact, in every export.
+    """
+    x, w = np.full((4, 64), 255, np.uint8), np.full((64, 16), 127, np.int8)
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
+        "largest",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, x.shape)],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.INT32, (4, 16))],
+        [numpy_helper.from_array(w, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return bool((session(model.SerializeToString())([x])[0] != 64 * 255 * 127).any())
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +134,8 @@ def test_parity(made: tuple[Path, ExportSpec]) -> None:
     _, spec = made
     assert spec.difference < 1e-5
     assert spec.difference_fp32 is not None
-    assert 1e-4 < spec.difference_fp32 < (0.1 if spec.precision == "int8" else 0.4)
+    is_near = spec.precision == "int8" and not pairs_are_cut_off()
+    assert 1e-4 < spec.difference_fp32 < (0.1 if is_near else 0.4)
 
 
 def test_size(made: tuple[Path, ExportSpec]) -> None:
@@ -211,7 +231,8 @@ def test_a_product_that_cannot_be_quantised_is_counted() -> None:
     assert (products.integer, products.stored, products.total) == (1, 0, 2)
     run = session(ir.to_proto(model).SerializeToString())
     given = rng.standard_normal((40, 40)).astype(np.float32)
-    np.testing.assert_allclose(run([given])[0], b @ (given @ a) @ b, atol=20)
+    atol = 60 if pairs_are_cut_off() else 20
+    np.testing.assert_allclose(run([given])[0], b @ (given @ a) @ b, atol=atol)
 
 
 def test_a_wrong_scale_is_found(
