@@ -6,16 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from lhotse import CutSet
 
+from foldformer.experiment.plan import plan
 from foldformer.experiment.results import read_results
+from foldformer.experiment.spec import read_experiment
 from foldformer.presets import preset
 from foldformer.train.config import read_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-EXPERIMENTS = {*(RECIPES / "paper_table").glob("[ae]*.yaml")}
-TRAINED = sorted({*RECIPES.glob("*/*.yaml")} - EXPERIMENTS)
+EXPERIMENTS = sorted((RECIPES / "paper_table").glob("[ae]*.yaml"))
+TRAINED = sorted({*RECIPES.glob("*/*.yaml")} - {*EXPERIMENTS})
 
 Said = list[tuple[str, str]]
 Follow = Callable[[str, int], Said]
@@ -146,6 +149,26 @@ def test_paper_table(follow: Follow) -> None:
     assert "done    recognition/k3-r2/1: WER composed " in smoke[1]
     results = read_results(Path("runs/paper_table-smoke/results/experiment.jsonl")).results
     assert list(results) == ["recognition/k3-r2/1"]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_cell_of_an_experiment_can_be_trained_and_heard(path: Path) -> None:
+    """A step of each, as small as in a smoke test; the first seed of recognition."""
+    assert path.stem in (path.with_name("README.md").read_text())
+    runs = plan(read_experiment(path), path, smoke=True).runs.values()
+    features, lengths = torch.randn(1, 160, 80), torch.tensor([160])
+    targets = torch.tensor([[3, 4, 5]])
+    for run in runs:
+        if run.task != "recognition" or not run.trains:
+            continue
+        config = run.config.with_vocabulary(8)
+        model = config.model.build().train()
+        for chunk in config.training.chunk_frames or (None,):
+            model(features, lengths, targets, torch.tensor([3]), chunk).sum().backward()
+        assert all(p.grad is not None for p in model.encoder.parameters())
+        model.head(run.decode.head or next(iter(model.heads)))
+        if run.decode.chunk is not None:  # heard as it was trained
+            assert run.decode.chunk in config.training.chunks
 
 
 @pytest.mark.parametrize("recipe", TRAINED, ids=lambda path: f"{path.parent.name}-{path.stem}")
