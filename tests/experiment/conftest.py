@@ -62,8 +62,8 @@ makes = words[0] in ("train", "compress")
 place = pathlib.Path(output.strip('"') if makes else words[1])
 stuck = pathlib.Path("stuck")
 if stuck.exists() and stuck.read_text() in str(place):
-    pathlib.Path("waiting").write_text(str(os.getpid()))
     signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("saved").write_text(""), sys.exit(143)))
+    pathlib.Path("waiting").write_text(str(os.getpid()))
     time.sleep(60)
 changes = pathlib.Path("changes")
 if changes.exists() and changes.read_text() == words[0]:
