@@ -1,7 +1,7 @@
 """Whether an export hears what its model hears, on real utterances.
 
     python benchmarks/parity.py MODEL MANIFEST [--number 200] [--precision fp32 int8 int4]
-        [--chunk 320ms] [--states fp32 int8] [--beam 1] [--record FILE]
+        [--chunk 320ms] [--states fp32 int8] [--reduce-range] [--beam 1] [--record FILE]
 
 For each head and precision, exports MODEL for whole recordings and for streams of `--chunk`, runs
 the first NUMBER utterances of the manifest through sherpa-onnx and through PyTorch, and prints how
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["fp32"])
     parser.add_argument("--chunk", default="320ms")
     parser.add_argument("--states", nargs="+", choices=["fp32", "int8"], default=["fp32"])
+    parser.add_argument("--reduce-range", action="store_true")
     parser.add_argument("--beam", type=int, default=1)
     add_record(parser)
     args = parser.parse_args()
@@ -71,6 +72,7 @@ def main() -> None:
                         head=head,
                         stream=stream,
                         precision=precision,
+                        reduce_range=args.reduce_range,
                     )
                     # A beam is a transducer's there: CTC is greedy.
                     beam = args.beam if head == "transducer" else 1
@@ -98,7 +100,8 @@ def main() -> None:
                     f"{max(apart, default=0):14.1f} {rates[0]:9.2f}% {rates[1]:8.2f}%",
                     flush=True,
                 )
-        record(args.record, Path(__file__).stem, f"{Path(args.model).name}-{head}", kept)
+        name = f"{Path(args.model).name}-{head}" + "-reduced" * args.reduce_range
+        record(args.record, Path(__file__).stem, name, kept)
 
 
 def _wer(references: list[str], hypotheses: list[str]) -> float:

@@ -12,8 +12,9 @@ from foldformer.checkpoint import ModelConfig
 from foldformer.cli.main import main
 from foldformer.data.tokens import Tokens
 from foldformer.decode.recognizer import Recognizer
+from foldformer.deploy import processor
 from foldformer.deploy.export import make
-from foldformer.deploy.folder import ExportSpec, SourceSpec, StreamSpec
+from foldformer.deploy.folder import ExportSpec, ProductsSpec, SourceSpec, StreamSpec
 from foldformer.model import Model
 
 SYMBOLS = ["<blk>", "<unk>", "▁", "a", "b", "c", "d"]
@@ -41,6 +42,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             vocab_size=tokens.vocab_size,
             stream=options["stream"],
             precision=options["precision"],
+            reduce_range=options["reduce_range"],
+            products=ProductsSpec(integer=1, total=1) if options["precision"] == "int8" else None,
             weight_bytes=1,
             difference=1e-6,
             source=SourceSpec(
@@ -217,6 +220,37 @@ def test_models_that_are_untrained_damaged_or_half_written(
     assert captured.err.startswith("foldformer: error: ")
     assert captured.err.count("\n") == 1
     assert message in captured.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("cuts_off", [False, True])
+@pytest.mark.parametrize("words", [(), ("--reduce-range",)])
+def test_a_processor_that_cuts_off_products_is_a_warning(
+    folder: Path,
+    asked: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    cuts_off: bool,
+) -> None:
+    """Where weights go to 127; with the option they do not, and the folder's name says so."""
+    monkeypatch.setattr(processor, "cuts_off_pairs", lambda: cuts_off)
+    with caplog.at_level(logging.WARNING):
+        assert run(folder, "--precision", "int8", *words) == 0
+    reduced = bool(words)
+    assert asked["reduce_range"] == reduced
+    assert asked["folder"].name == "model-offline-ctc-int8" + "-reduce-range" * reduced
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (cuts_off and not reduced)
+    assert all("less exact on this processor" in each and "--reduce-range" in each for each in said)
+
+
+def test_a_range_is_reduced_of_whole_numbers_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder.parent / "out"
+    assert run(folder, "--reduce-range", "--precision", "fp16", "--output", out) == 2
+    assert "reduce-range: is for weights in int8, and those in fp16" in capsys.readouterr().err
     assert not out.exists()
 
 

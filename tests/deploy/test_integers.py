@@ -27,6 +27,7 @@ from foldformer.deploy.export.plain import plain_form
 from foldformer.deploy.export.sharing import check_files
 from foldformer.deploy.export.views import mark_parameter
 from foldformer.deploy.folder import ExportSpec, Precision, StreamSpec, read_export
+from foldformer.deploy.processor import cuts_off_pairs
 from foldformer.errors import SpecError
 from foldformer.model import Model, ModelSpec
 from foldformer.nn.quantise import quantise
@@ -44,9 +45,10 @@ ENCODER = {
     "left_context": 8,
 }
 HEADS = [{"kind": "ctc"}, {"kind": "transducer", "predictor_dim": 40, "joiner_dim": 48}]
-CASES: list[tuple[str, StreamSpec | None, Precision]] = [
-    ("ctc", StreamSpec(chunk=4, left_context=8, states="int8"), "int8"),
-    ("transducer", None, "int4"),
+CASES: list[tuple[str, StreamSpec | None, Precision, bool]] = [
+    ("ctc", StreamSpec(chunk=4, left_context=8, states="int8"), "int8", False),
+    ("ctc", None, "int8", True),
+    ("transducer", None, "int4", False),
 ]
 USES, MATRICES, LAYERS = 2, 6, 1
 
@@ -55,7 +57,7 @@ USES, MATRICES, LAYERS = 2, 6, 1
 def pairs_are_cut_off() -> bool:
     """Whether int8 products of this processor add pairs in 16 bits: x86 without VNNI.
 
-    docs/how-to/quantise.md#limits: what is large is then less exact, in every export.
+    docs/how-to/quantise.md#x86-without-vnni: what is large is then less exact, in every export.
     """
     x, w = np.full((4, 64), 255, np.uint8), np.full((64, 16), 127, np.int8)
     graph = helper.make_graph(
@@ -81,11 +83,13 @@ def wide() -> Model:
     return built
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[2]}")
+@pytest.fixture(
+    scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[2]}{'-reduced' * case[3]}"
+)
 def made(
     request: pytest.FixtureRequest, wide: Model, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, ExportSpec]:
-    head, stream, precision = request.param
+    head, stream, precision, reduce_range = request.param
     folder = tmp_path_factory.mktemp("integers") / "export"
     spec = export(
         wide,
@@ -96,6 +100,7 @@ def made(
         head=head,
         stream=stream,
         precision=precision,
+        reduce_range=reduce_range,
     )
     assert read_export(folder) == spec
     return folder, spec
@@ -134,8 +139,29 @@ def test_parity(made: tuple[Path, ExportSpec]) -> None:
     _, spec = made
     assert spec.difference < 1e-5
     assert spec.difference_fp32 is not None
-    is_near = spec.precision == "int8" and not pairs_are_cut_off()
+    is_near = spec.precision == "int8" and (spec.reduce_range or not pairs_are_cut_off())
     assert 1e-4 < spec.difference_fp32 < (0.1 if is_near else 0.4)
+
+
+def test_a_reduced_range_is_never_cut_off(made: tuple[Path, ExportSpec]) -> None:
+    """Two of its weights times the largest input are a sum that 16 bits hold."""
+    folder, spec = made
+    largest = max(
+        np.abs(numpy_helper.to_array(tensor).astype(int)).max()
+        for file in spec.files
+        for graph in [onnx.load(folder / file).graph]
+        for node in graph.node
+        if node.op_type == "MatMulIntegerToFloat"
+        for tensor in graph.initializer
+        if tensor.name == node.input[1]
+    )
+    assert largest == (64 if spec.reduce_range else 127)
+    assert (2 * 255 * largest < 2**15) == spec.reduce_range
+
+
+def test_a_processor_that_cuts_off_is_known() -> None:
+    """By its name for instructions as by what it computes."""
+    assert cuts_off_pairs() == pairs_are_cut_off()
 
 
 def test_size(made: tuple[Path, ExportSpec]) -> None:
@@ -149,7 +175,11 @@ def test_the_numbers_are_those_of_quantise(made: tuple[Path, ExportSpec], wide: 
     folder, spec = made
     name = "encoder.depth.layers.0.mixer.key.weight"
     matrix = wide.state_dict()[name]
-    expected = quantise(matrix, 4 if spec.precision == "int4" else 8).dequantised()
+    if spec.reduce_range:
+        scales = matrix.abs().amax(0) / 64
+        expected = (matrix / scales).round() * scales
+    else:
+        expected = quantise(matrix, 4 if spec.precision == "int4" else 8).dequantised()
     plain = plain_form(onnx.load(folder / spec.files[0])).graph
     found = next(each for each in plain.initializer if each.name == f"{name}.plain")
     np.testing.assert_allclose(numpy_helper.to_array(found), expected, rtol=1e-6, atol=1e-9)
@@ -241,7 +271,7 @@ def test_a_wrong_scale_is_found(
 ) -> None:
     """The file is compared as it stands, so a fault of the quantiser cannot pass as rounding."""
 
-    def broken(model: ir.Model, fine: object) -> Any:
+    def broken(model: ir.Model, fine: object, **_: object) -> Any:
         products = to_integers(model, ())
         for name, value in model.graph.initializers.items():
             if name.endswith("output.weight.scales"):

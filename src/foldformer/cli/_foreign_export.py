@@ -30,7 +30,8 @@ def run_export(args: argparse.Namespace, card: str | None) -> tuple["ExportSpec"
     args.extra = EXTRA
     _check(args)
     source = Path(args.model).resolve()
-    folder = args.output or source.with_name(f"{source.name}-offline-whisper-{args.precision}")
+    name = f"{source.name}-offline-whisper-{args.precision}"
+    folder = args.output or source.with_name(name + "-reduce-range" * args.reduce_range)
     check_new(folder)
     model, tokenizer = _load(Path(args.model))
     from foldformer.deploy.export.whisper import export_whisper
@@ -41,6 +42,7 @@ def run_export(args: argparse.Namespace, card: str | None) -> tuple["ExportSpec"
         folder,
         name=source.name,
         precision=args.precision,
+        reduce_range=args.reduce_range,
         runtime=args.to or "onnxruntime",
         card=card,
         progress=tell,

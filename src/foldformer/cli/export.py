@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the stored weights",
     )
     parser.add_argument(
+        "--reduce-range",
+        action="store_true",
+        help="int8 weights in 7 bits, for processors that add products in 16 bits: x86 without "
+        "VNNI",
+    )
+    parser.add_argument(
         "--states",
         choices=["fp32", "int8"],
         help="how a stream remembers its left context; default: fp32",
@@ -73,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export, check, and say what came out."""
     from foldformer.deploy.folder import HEARING
+    from foldformer.deploy.processor import inexact
 
     card = _card(args)
     if is_foreign_folder(Path(args.model)):
@@ -98,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"largest difference to PyTorch: {spec.difference:.1e} of the largest output")
     if spec.difference_fp32 is not None:
         print(f"in the runtime, to PyTorch with the weights in fp32: {spec.difference_fp32:.1e}")
+    if warning := inexact(spec):
+        log.warning(warning)
     print(f"export: {folder}")
     if spec.source.trained:
         print(f"next: {following}")
@@ -127,6 +136,7 @@ def _export(args: argparse.Namespace, card: str | None) -> tuple["ExportSpec", P
         head=args.head,
         stream=stream,
         precision=args.precision,
+        reduce_range=args.reduce_range,
         card=card,
         progress=tell,
     )
@@ -142,6 +152,8 @@ def _default_output(args: argparse.Namespace, first: str, stream: "StreamSpec | 
     if model.name in ("", ".."):  # the folder where we are, or one above it
         model = model.resolve()
     name = f"{model.name}-{way}-{args.head or first}-{args.precision}"
+    if args.reduce_range:
+        name += "-reduce-range"
     if args.left_context:
         name += f"-left-{args.left_context.strip()}"
     return model.with_name(

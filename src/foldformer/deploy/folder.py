@@ -134,6 +134,8 @@ class ExportSpec(Spec):
     """Offline or streaming, and the head; a Whisper has its decoder for one."""
     precision: Precision = "fp32"
     """How weights are stored."""
+    reduce_range: bool = False
+    """Whether int8 weights of products go to 64 and not to 127: no processor cuts off sums then."""
     model_type: ModelType
     """The runtime's name of the layout."""
     vocab_size: int

@@ -16,6 +16,7 @@ from foldformer.deploy.folder import TOKENS, ExportSpec, provider_of
 from foldformer.deploy.hotwords import Hotwords
 from foldformer.deploy.memory import Loading, Memory, give_back
 from foldformer.deploy.pieces import find_vocabulary
+from foldformer.deploy.processor import inexact
 from foldformer.errors import InputError, MissingExtraError, SpecError
 
 _MOST = 1000
@@ -153,6 +154,10 @@ def open_runtime(folder: Path, spec: ExportSpec, tokens: Tokens, decoding: Decod
         if spec.stream is not None:
             hear_first_chunk(runtime, spec.stream.chunk)
     loading.end()
+    if warning := inexact(spec):
+        import logging  # which a stream does without
+
+        logging.getLogger(__name__).warning("%s: %s", folder, warning)
     return runtime
 
 

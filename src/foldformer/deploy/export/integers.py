@@ -6,21 +6,27 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
+from torch import Tensor
 
 from foldformer.deploy.export.copies import remove_dead
 from foldformer.deploy.export.stored import hold, numbers_of, shape_of, store, store_rows
 from foldformer.deploy.export.views import PARAMETER, PLACES, parameters
 from foldformer.deploy.folder import ProductsSpec
-from foldformer.nn.quantise import THIN, quantise
+from foldformer.nn.quantise import THIN, Quantised, quantise
 
 DOMAIN = "com.microsoft"
 """ONNX Runtime's own operators: products of whole numbers whose result is in fp32."""
+
+_REDUCED = 64
+"""The largest int8 weight such that two of them times 255, the largest input, are a 16-bit sum."""
 
 _ROUNDED_INPUT = 4
 """MatMulNBits' accuracy_level: what goes in is rounded to int8."""
 
 
-def to_integers(model: ir.Model, fine: Collection[str]) -> ProductsSpec:
+def to_integers(
+    model: ir.Model, fine: Collection[str], *, reduce_range: bool = False
+) -> ProductsSpec:
     """Store the weight of every product in whole numbers, and compute with these where it pays.
 
     int8 has one scale for each column of a weight, int4 one for each block of a column. What a
@@ -34,6 +40,8 @@ def to_integers(model: ir.Model, fine: Collection[str]) -> ProductsSpec:
     Args:
         model: as `trace` gives it.
         fine: names of the parameters that become int4; all other weights become int8.
+        reduce_range: int8 weights of products go from -64 to 64, and not from -127 to 127, for
+            processors that add pairs of products in 16 bits: x86 without VNNI.
     """
     graph = model.graph
     model.opset_imports[DOMAIN] = 1
@@ -57,7 +65,7 @@ def to_integers(model: ir.Model, fine: Collection[str]) -> ProductsSpec:
             if weight.meta[PARAMETER] in fine:
                 _to_int4(graph, weight, products)
             else:
-                _to_int8(graph, weight, products, rounded)
+                _to_int8(graph, weight, products, rounded, reduce_range=reduce_range)
         elif products:
             stored += len(products)
             store(graph, weight)
@@ -107,9 +115,12 @@ def _to_int8(
     weight: ir.Value,
     products: list[ir.Node],
     rounded: dict[ir.Value, list[ir.Value]],
+    *,
+    reduce_range: bool,
 ) -> None:
     """MatMulIntegerToFloat: x in uint8, rounded once for all that it is multiplied with."""
-    found = quantise(torch.from_numpy(numbers_of(weight)), 8)
+    matrix = torch.from_numpy(numbers_of(weight))
+    found = _reduced(matrix) if reduce_range else quantise(matrix, 8)
     stored = found.dequantised().numpy()
     scales = hold(graph, weight, found.numbers.numpy(), found.scales[0].numpy(), stored)
     for node in products:
@@ -120,6 +131,13 @@ def _to_int8(
         numbers, scale, zero = rounded[x]
         inputs = [numbers, weight, scale, scales, zero, None]
         _replace(graph, node, "MatMulIntegerToFloat", inputs, {})
+
+
+def _reduced(matrix: Tensor) -> Quantised:
+    """`quantise` in 8 bits, with numbers from -64 to 64."""
+    scales = matrix.abs().amax(0, keepdim=True) / _REDUCED
+    numbers = (matrix / torch.where(scales == 0, 1, scales)).round().to(torch.int8)
+    return Quantised(numbers, scales, block=len(matrix))
 
 
 def _rounding(graph: ir.Graph, x: ir.Value) -> list[ir.Value]:

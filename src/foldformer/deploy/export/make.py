@@ -59,6 +59,7 @@ def export(
     head: str | None = None,
     stream: StreamSpec | None = None,
     precision: Precision = "fp32",
+    reduce_range: bool = False,
     card: str | None = None,
     progress: Callable[[str], None] = lambda what: None,
 ) -> ExportSpec:
@@ -74,6 +75,7 @@ def export(
         head: the kind of head; the first unless given.
         stream: chunk and left context of a streaming export; None for an offline one.
         precision: how weights are stored.
+        reduce_range: int8 weights of products have 7 bits, for x86 without VNNI.
         card: that of the model, in Markdown, which goes along: licences bind what is made of it.
         progress: called with what is done next, in a few words.
 
@@ -97,7 +99,9 @@ def export(
     for file, part in parts.items():
         progress(f"{file}: making the graph")
         graphs[file] = part.graph()
-    products = in_precision(graphs.values(), precision, shared_weights(model))
+    products = in_precision(
+        graphs.values(), precision, shared_weights(model), reduce_range=reduce_range
+    )
     stored = stored_state([graph.graph for graph in graphs.values()], state)
     references = _parts(_with_state(model, stored), head, stream)
     with new_export(folder) as beside:
@@ -117,6 +121,7 @@ def export(
         spec = ExportSpec(
             kind=kind,
             precision=precision,
+            reduce_range=reduce_range,
             model_type=MODEL_TYPES[kind],
             vocab_size=tokens.vocab_size,
             stream=stream,

@@ -12,7 +12,11 @@ from foldformer.errors import SpecError
 
 
 def in_precision(
-    graphs: Iterable[ir.Model], precision: Precision, shared: Collection[str] = ()
+    graphs: Iterable[ir.Model],
+    precision: Precision,
+    shared: Collection[str] = (),
+    *,
+    reduce_range: bool = False,
 ) -> ProductsSpec | None:
     """Store the weights of an export's graphs so; returns what became of the products.
 
@@ -20,16 +24,23 @@ def in_precision(
         graphs: as `trace` gives them; are changed.
         precision: fp32 changes nothing.
         shared: names of the parameters that int4 stores in int4; all others are in int8 then.
+        reduce_range: int8 weights of products have 7 bits; see `to_integers`.
 
     Raises:
-        SpecError: a weight is too large for fp16.
+        SpecError: a weight is too large for fp16, or a range is to be reduced that there is not.
     """
+    if reduce_range and precision not in ("int8", "int4"):
+        raise SpecError(
+            f"reduce-range: is for weights in int8, and those in {precision} have none; add "
+            "--precision int8, or leave it out"
+        )
     if precision == "fp16":
         for model in graphs:
             to_fp16(model.graph)
     if precision not in ("int8", "int4"):
         return None
-    found = [to_integers(model, shared if precision == "int4" else ()) for model in graphs]
+    fine = shared if precision == "int4" else ()
+    found = [to_integers(model, fine, reduce_range=reduce_range) for model in graphs]
     return ProductsSpec(
         integer=sum(each.integer for each in found),
         stored=sum(each.stored for each in found),

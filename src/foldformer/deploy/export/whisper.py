@@ -69,6 +69,7 @@ def export_whisper(
     *,
     name: str = "whisper",
     precision: Precision = "fp32",
+    reduce_range: bool = False,
     runtime: Runtime = "onnxruntime",
     card: str | None = None,
     progress: Callable[[str], None] = lambda what: None,
@@ -81,6 +82,7 @@ def export_whisper(
         folder: where to.
         name: what the card calls the model.
         precision: how weights are stored: fp32, fp16 or int8.
+        reduce_range: int8 weights of products have 7 bits, for x86 without VNNI.
         runtime: what `export.yaml` says that it is for; the files are the same.
         card: that of the model, in Markdown, which goes along: licences bind what is made of it.
         progress: called with what is done next, in a few words.
@@ -109,7 +111,7 @@ def export_whisper(
         progress(f"{file}: making the graph")
         graphs[file] = trace(part, inputs[file], OUTPUTS[file], AXES[file])
     graphs[ENCODER].metadata_props.update(about)
-    products = in_precision(graphs.values(), precision)
+    products = in_precision(graphs.values(), precision, reduce_range=reduce_range)
     stored = stored_state([graph.graph for graph in graphs.values()], state)
     differences = {file: _difference(make(plain), inputs[file]) for file, make in _MAKERS.items()}
     with new_export(folder) as beside:
@@ -130,6 +132,7 @@ def export_whisper(
             runtime=runtime,
             kind="offline-whisper",
             precision=precision,
+            reduce_range=reduce_range,
             model_type=MODEL_TYPES["offline-whisper"],
             vocab_size=model.config.vocab_size,
             features=whisper_features(model.config.num_mel_bins),
