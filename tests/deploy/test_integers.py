@@ -103,6 +103,7 @@ def made(
         reduce_range=reduce_range,
     )
     assert read_export(folder) == spec
+    assert f"weights: {spec.stored}, " in (folder / "README.md").read_text(encoding="utf-8")
     return folder, spec
 
 

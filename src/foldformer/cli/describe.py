@@ -91,7 +91,7 @@ def _what(export: "ExportSpec", folder: Path) -> str:
     """Kind, precision, how it hears, bytes."""
     from foldformer.data.durations import shown
 
-    said = [f"{export.kind} for {export.runtime}", export.precision]
+    said = [f"{export.kind} for {export.runtime}", export.stored]
     if export.stream is not None:
         said.append(
             f"chunks of {shown(export.stream.chunk)}, remembering "

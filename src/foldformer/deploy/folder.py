@@ -176,6 +176,11 @@ class ExportSpec(Spec):
         return self.kind.startswith("streaming")
 
     @property
+    def stored(self) -> str:
+        """How weights are stored, in words."""
+        return f"{self.precision} of a reduced range" if self.reduce_range else self.precision
+
+    @property
     def head(self) -> str:
         """ctc or transducer, or whisper."""
         return self.kind.rsplit("-", 1)[-1]

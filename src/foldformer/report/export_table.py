@@ -70,7 +70,7 @@ def _named(exports: Sequence[Export]) -> list[tuple[str, Export]]:
 def _what(export: Export) -> str:
     stream = export.spec.stream
     chunk = "" if stream is None else f", chunks of {shown(stream.chunk)}"
-    return f"{export.spec.kind}, {export.spec.precision}{chunk}"
+    return f"{export.spec.kind}, {export.spec.stored}{chunk}"
 
 
 def _row(title: str, cells: Sequence[str], ratio: str = "") -> str:

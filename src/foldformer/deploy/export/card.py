@@ -65,9 +65,9 @@ def _summary(spec: ExportSpec, config: ModelConfig, has_model_card: bool) -> str
 
 def exactness(spec: ExportSpec) -> list[str]:
     """Items on how weights are stored, and how far from PyTorch that is."""
-    stored = f"{spec.precision} of a reduced range" if spec.reduce_range else spec.precision
     lines = [
-        f"- weights: {stored}, {spec.source.parameters:,} numbers in {spec.weight_bytes:,} bytes",
+        f"- weights: {spec.stored}, {spec.source.parameters:,} numbers in {spec.weight_bytes:,} "
+        "bytes",
         f"- largest difference to PyTorch with the same weights: {spec.difference:.1e} of the "
         "largest output",
     ]
