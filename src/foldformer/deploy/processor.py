@@ -14,8 +14,8 @@ _EXACT = {"avx512_vnni", "avx_vnni"}
 def cuts_off_pairs() -> bool:
     """Whether ONNX Runtime adds pairs of 8-bit products in 16 bits here, and cuts off large sums.
 
-    x86 without VNNI has no other instruction for them (docs/how-to/quantise.md#x86-without-vnni). Where the
-    system does not tell, as outside of Linux, the answer is no.
+    x86 without VNNI has no other instruction for them (docs/how-to/quantise.md#x86-without-vnni).
+    Where the system does not tell, as outside of Linux, the answer is no.
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
