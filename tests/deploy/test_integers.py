@@ -18,8 +18,10 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
+from foldformer import deploy
 from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
+from foldformer.deploy import processor
 from foldformer.deploy.export.integers import to_integers
 from foldformer.deploy.export.make import export
 from foldformer.deploy.export.parity import session
@@ -163,6 +165,46 @@ def test_a_reduced_range_is_never_cut_off(made: tuple[Path, ExportSpec]) -> None
 def test_a_processor_that_cuts_off_is_known() -> None:
     """By its name for instructions as by what it computes."""
     assert cuts_off_pairs() == pairs_are_cut_off()
+
+
+@pytest.mark.parametrize("cuts_off", [False, True])
+def test_opening_on_such_a_processor_is_a_warning(
+    made: tuple[Path, ExportSpec],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    cuts_off: bool,
+) -> None:
+    folder, spec = made
+    monkeypatch.setattr(processor, "cuts_off_pairs", lambda: cuts_off)
+    deploy.load(folder)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (cuts_off and not spec.reduce_range)
+    assert all(each.startswith(f"{folder}: products in int8 are less exact") for each in said)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("x86_64", "flags\t\t: fpu avx avx2 fma\n", True),
+        ("x86_64", "flags\t\t: fpu avx2 avx512f avx512_vnni\n", False),
+        ("AMD64", "flags\t\t: fpu avx2 avx_vnni\n", False),
+        ("x86_64", None, False),
+        ("aarch64", "Features\t: fp asimd\n", False),
+    ],
+)
+def test_processors_are_told_apart_by_their_flags(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    flags: str | None,
+    expected: bool,
+) -> None:
+    about = tmp_path / "cpuinfo"
+    if flags is not None:
+        about.write_text(f"processor\t: 0\n{flags}")
+    monkeypatch.setattr(processor, "_ABOUT", about)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert cuts_off_pairs() == expected
 
 
 def test_size(made: tuple[Path, ExportSpec]) -> None:
