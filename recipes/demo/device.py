@@ -14,6 +14,8 @@ from typing import Any
 from command import CHUNK, RECOGNISERS, TRANSLATORS, Score, Trained, foldformer, record, say, score
 from tables import device_tables
 
+from foldformer.deploy.processor import cuts_off_pairs
+
 RECORDING = "demo/recordings/it-date.flac"
 RUNTIME = "sherpa-onnx"
 MB = 1e6
@@ -51,7 +53,8 @@ def export(trained: Trained) -> None:
     folder = exported(trained)
     shutil.rmtree(folder, ignore_errors=True)
     stream = ["--to", RUNTIME, "--streaming", "--chunk", CHUNK, "--precision", "int8"]
-    foldformer("export", str(trained.folder), *stream, "--output", str(folder))
+    reduced = ["--reduce-range"] if cuts_off_pairs() else []
+    foldformer("export", str(trained.folder), *stream, *reduced, "--output", str(folder))
 
 
 def show_stream(folder: Path) -> None:

@@ -35,6 +35,6 @@ def inexact(spec: ExportSpec) -> str | None:
     if not cuts_off_pairs():
         return None
     return (
-        "products in int8 are less exact on this processor, x86 without VNNI, than on others, and "
-        "words may differ; export with --reduce-range for such processors"
+        "products in int8 are less exact on this processor (x86 without VNNI); for it, export "
+        "with --reduce-range"
     )
