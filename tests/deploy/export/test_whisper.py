@@ -298,6 +298,19 @@ def test_smaller_numbers(
     assert Whisper(tmp_path).tokens(mel().numpy())
 
 
+def test_a_reduced_range(folded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """int8 weights of products end at 64."""
+    monkeypatch.setattr("foldformer.deploy.export.integers.THIN", 8)  # the model is small
+    spec = export_whisper(folded, Tokenizer(), tmp_path, precision="int8", reduce_range=True)
+    assert spec.reduce_range
+    assert spec.difference < 1e-4
+    graph = onnx.load(tmp_path / "encoder.onnx").graph
+    factors = {node.input[1] for node in graph.node if node.op_type == "MatMulIntegerToFloat"}
+    held = [numpy_helper.to_array(each) for each in graph.initializer if each.name in factors]
+    assert held
+    assert {np.abs(each.astype(int)).max() for each in held} == {64}
+
+
 def test_bad_input(exported: Path, tmp_path: Path) -> None:
     whisper = Whisper(exported)
     with pytest.raises(ValueError, match=r"samples: last 1\.0 s; expected 0\.2 s at most"):
@@ -308,6 +321,8 @@ def test_bad_input(exported: Path, tmp_path: Path) -> None:
         export_whisper(made(), Tokenizer(), exported)
     with pytest.raises(SpecError, match="precision: int4 is for foldformer's own models"):
         export_whisper(made(), Tokenizer(), tmp_path / "new", precision="int4")
+    with pytest.raises(SpecError, match="reduce-range: is for weights in int8, and in fp32 there"):
+        export_whisper(made(), Tokenizer(), tmp_path / "new", reduce_range=True)
     with pytest.raises(InputError, match=r"tokenizer: 'Ā日' does not stand for bytes"):
         export_whisper(made(), Other({"Ā日": 1}), tmp_path / "new")
     with pytest.raises(InputError, match=r"tokenizer: has no Ġ, so it is not that of a Whisper"):

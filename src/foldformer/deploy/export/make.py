@@ -23,7 +23,7 @@ from foldformer.deploy.export.encoders import OfflineEncoder, StreamingEncoder
 from foldformer.deploy.export.heads import check_head, further_parts
 from foldformer.deploy.export.part import Part
 from foldformer.deploy.export.place import check_new, new_export
-from foldformer.deploy.export.precision import in_precision
+from foldformer.deploy.export.precision import check_range, in_precision
 from foldformer.deploy.export.provider import OLDEST, provider_options, write_provider
 from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.folder import (
@@ -80,11 +80,12 @@ def export(
         progress: called with what is done next, in a few words.
 
     Raises:
-        SpecError: the model has no such head, the runtime has no place for the model, or the
-            files are not what they have to be.
+        SpecError: the model has no such head, the runtime has no place for the model, there is no
+            range to reduce, or the files are not what they have to be.
         InputError: the folder is not empty, or cannot be written, or a weight is not finite.
     """
     check_new(folder)
+    check_range(precision, reduce_range=reduce_range)
     head = head or kind_of(model.spec.heads[0])
     check_head(model.head(head))
     if model.encoder.subsampling.mean.numel() != NUM_MELS:

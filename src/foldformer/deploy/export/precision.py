@@ -11,6 +11,19 @@ from foldformer.deploy.folder import Precision, ProductsSpec
 from foldformer.errors import SpecError
 
 
+def check_range(precision: Precision, *, reduce_range: bool) -> None:
+    """Check that there is a range to reduce, before anything is traced.
+
+    Raises:
+        SpecError: there is none.
+    """
+    if reduce_range and precision not in ("int8", "int4"):
+        raise SpecError(
+            f"reduce-range: is for weights in int8, and in {precision} there are none; add "
+            "--precision int8, or leave it out"
+        )
+
+
 def in_precision(
     graphs: Iterable[ir.Model],
     precision: Precision,
@@ -27,13 +40,8 @@ def in_precision(
         reduce_range: int8 weights of products have 7 bits; see `to_integers`.
 
     Raises:
-        SpecError: a weight is too large for fp16, or a range is to be reduced that there is not.
+        SpecError: a weight is too large for fp16.
     """
-    if reduce_range and precision not in ("int8", "int4"):
-        raise SpecError(
-            f"reduce-range: is for weights in int8, and those in {precision} have none; add "
-            "--precision int8, or leave it out"
-        )
     if precision == "fp16":
         for model in graphs:
             to_fp16(model.graph)

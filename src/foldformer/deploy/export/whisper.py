@@ -26,7 +26,7 @@ from foldformer.deploy.export.forms import export_form
 from foldformer.deploy.export.make import check_finite, save
 from foldformer.deploy.export.parity import Run, call_difference
 from foldformer.deploy.export.place import check_new, new_export
-from foldformer.deploy.export.precision import in_precision
+from foldformer.deploy.export.precision import check_range, in_precision
 from foldformer.deploy.export.provider import OLDEST, provider_options, write_provider
 from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.export.trace import trace
@@ -90,8 +90,8 @@ def export_whisper(
     Raises:
         InputError: the folder is not empty, or cannot be written, a weight is not finite, or the
             tokenizer is not that of a Whisper.
-        SpecError: int4, which only shared weights of foldformer's own models have; or the files
-            are not what they have to be.
+        SpecError: int4, which only shared weights of foldformer's own models have; there is no
+            range to reduce; or the files are not what they have to be.
     """
     folder = Path(folder)
     if precision == "int4":
@@ -99,6 +99,7 @@ def export_whisper(
             "precision: int4 is for foldformer's own models; a Whisper has fp32, fp16 and int8"
         )
     check_new(folder)
+    check_range(precision, reduce_range=reduce_range)
     plain = copy.deepcopy(model).eval()
     chained = _chained(copy.deepcopy(plain))
     parts = {file: make(chained) for file, make in _MAKERS.items()}
