@@ -22,7 +22,16 @@ _PACKAGES = (
     "sacrebleu",
     "sentencepiece",
 )
-_NO_MATTER = ("card.py", "cli", "compress", "deploy", "experiment", "measure", "report")
+_NO_MATTER = (
+    "card.py",
+    "cli",
+    "compress",
+    "data/corpora",  # of what a corpus is made, the fingerprints of its manifests tell
+    "deploy",
+    "experiment",
+    "measure",
+    "report",
+)
 """Parts of the package that no weight and no score of a training from scratch depends on."""
 
 
@@ -49,9 +58,9 @@ def digests(compressed: bool = False) -> tuple[str, str | None]:
     """
     root = Path(foldformer.__file__).parent
     sources = sorted(root.rglob("*.py"))
-    parts = {path: path.relative_to(root).parts[0] for path in sources}
-    decide = [path for path in sources if parts[path] not in _NO_MATTER]
-    others = [path for path in sources if parts[path] == "compress"]
+    without = [root / part for part in _NO_MATTER]
+    decide = [path for path in sources if not any(map(path.is_relative_to, without))]
+    others = [path for path in sources if path.is_relative_to(root / "compress")]
     return _digest(root, decide), _digest(root, others) if compressed else None
 
 

@@ -17,7 +17,12 @@ R = TypeVar("R")
 
 
 def write_whole(
-    out: Path, kind: str, spec: Spec, overwrite: bool, build: Callable[[Path, Path], R]
+    out: Path,
+    kind: str,
+    spec: Spec,
+    overwrite: bool,
+    build: Callable[[Path, Path], R],
+    made_of: str = "arguments",
 ) -> R | None:
     """Build a corpus beside `out` and rename it; None where `out` is the same corpus already.
 
@@ -31,6 +36,7 @@ def write_whole(
         overwrite: replace a corpus of this kind made with another spec.
         build: fills the folder that is its first argument. Its second is a folder for its work, of
             which only the subfolder `downloads` outlives a failure.
+        made_of: what differs, by the message, where `out` has another spec.
 
     Returns:
         What `build` returns.
@@ -40,7 +46,7 @@ def write_whole(
             process.
     """
     target = out.resolve()
-    if _is_there(target, out, kind, spec, overwrite):
+    if _is_there(target, out, kind, spec, overwrite, made_of):
         return None
     try:
         with _work_folder(target, out) as work:
@@ -56,7 +62,9 @@ def write_whole(
     return result
 
 
-def _is_there(target: Path, out: Path, kind: str, spec: Spec, overwrite: bool) -> bool:
+def _is_there(
+    target: Path, out: Path, kind: str, spec: Spec, overwrite: bool, made_of: str
+) -> bool:
     """Whether `target` is the corpus already; an error where it must not be touched."""
     try:
         if not target.exists() or (target.is_dir() and not any(target.iterdir())):
@@ -71,7 +79,7 @@ def _is_there(target: Path, out: Path, kind: str, spec: Spec, overwrite: bool) -
             return True
     if not overwrite:
         raise InputError(
-            f"{out}: was made with other arguments (see its {kind}.yaml); name another folder, "
+            f"{out}: was made with other {made_of} (see its {kind}.yaml); name another folder, "
             f"or replace it with --overwrite"
         )
     return False

@@ -18,6 +18,19 @@ class SplitSize:
     """Different ones."""
 
 
+def size(language: str, split: str, said: Sequence[tuple[str, float]]) -> SplitSize:
+    """The size of what is said: texts, and seconds that each takes."""
+    texts = {text.lower() for text, _ in said}
+    return SplitSize(
+        language=language,
+        split=split,
+        utterances=len(said),
+        transcripts=len(texts),
+        minutes=sum(seconds for _, seconds in said) / 60,
+        words=len({word for text in texts for word in text.split()}),
+    )
+
+
 def table(sizes: Sequence[SplitSize]) -> str:
     """The sizes as a Markdown table."""
     lines = [

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from foldformer.data.corpora._choice import REASONS, Chosen
 from foldformer.data.corpora._manifests import Int16, manifest, store
 from foldformer.data.corpora._recordings import read_sound
-from foldformer.data.corpora._sizes import SplitSize, table
+from foldformer.data.corpora._sizes import SplitSize, size, table
 from foldformer.errors import InputError
 
 T = TypeVar("T")
@@ -76,12 +76,12 @@ def write_splits(
             "get the packages again"
         )
     sizes = [
-        size
+        each
         for split, utterances in splits.items()
         if utterances
-        for size in _write_split(folder, split, utterances, progress)
+        for each in _write_split(folder, split, utterances, progress)
     ]
-    return sorted(sizes, key=lambda size: languages.index(size.language))
+    return sorted(sizes, key=lambda each: languages.index(each.language))
 
 
 def _write_split(
@@ -98,7 +98,7 @@ def _write_split(
             about = {"text": text, "language": each.language, "speaker": each.speaker}
             write(store(folder, path, sound, rate, custom=custom, **about))
             totals.setdefault(each.language, []).append((text, len(sound) / rate))
-    return [_size(language, split, said) for language, said in totals.items()]
+    return [size(language, split, said) for language, said in totals.items()]
 
 
 def _sound(path: Path) -> tuple[Int16, int]:
@@ -108,15 +108,3 @@ def _sound(path: Path) -> tuple[Int16, int]:
         raise InputError(
             f"{path}: is damaged ({error}); get the package again, or delete the recording"
         ) from None
-
-
-def _size(language: str, split: str, said: Sequence[tuple[str, float]]) -> SplitSize:
-    texts = {text.lower() for text, _ in said}
-    return SplitSize(
-        language=language,
-        split=split,
-        utterances=len(said),
-        transcripts=len(texts),
-        minutes=sum(seconds for _, seconds in said) / 60,
-        words=len({word for text in texts for word in text.split()}),
-    )

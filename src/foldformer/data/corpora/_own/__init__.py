@@ -1,0 +1,1 @@
+"""Recordings that somebody has, with their texts, as a corpus."""

@@ -1,0 +1,321 @@
+"""Recordings of one's own, from folders and tables of several makers, by the command."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lhotse import Recording
+from lhotse.cut import Cut
+
+from foldformer.cli.main import main
+from foldformer.data.corpora._own.split import by_speaker, split
+from foldformer.data.corpora._own.usable import Usable
+from foldformer.data.cuts import check_cut, language_of, read_cuts, samples_of, text_of
+from foldformer.data.tokens import normalise
+from foldformer.errors import InputError
+from foldformer.train.source import source_of
+
+RATE = 8000
+
+
+def record(path: Path, seconds: float = 1.0, pitch: float = 200.0, channels: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = 0.3 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * RATE)) / RATE)
+    soundfile.write(path, np.stack([wave, *[0 * wave] * (channels - 1)], axis=1), RATE)
+    return path
+
+
+def make(out: Path, *words: str | Path) -> list[Cut]:
+    """The cuts of train, made by the command without dev and test."""
+    assert main(["corpus", "own", str(out), *map(str, words), "--dev", "0", "--test", "0"]) == 0
+    return list(read_cuts(out / "train.jsonl.gz"))
+
+
+def said(cuts: list[Cut]) -> dict[str, str]:
+    return {cut.id: text_of(cut, "text") for cut in cuts}
+
+
+def test_a_folder_has_a_text_beside_each_recording(tmp_path: Path) -> None:
+    for name, text in (("a.wav", "Good morning.\n"), ("b/c.flac", "guten\nTag")):
+        path = record(tmp_path / "recordings" / name)
+        path.with_suffix(".txt").write_text(text, encoding="utf-8")
+    (tmp_path / "recordings" / ".hidden.wav").write_bytes(b"")
+    cuts = make(tmp_path / "own", tmp_path / "recordings", "--language", "de")
+    assert said(cuts) == {"a": "Good morning.", "b/c": "guten Tag"}
+    assert {language_of(cut) for cut in cuts} == {"de"}
+    assert not (tmp_path / "own" / "dev.jsonl.gz").exists()
+    for cut in cuts:
+        check_cut(cut, "text")
+        assert len(samples_of(cut)) == RATE
+
+
+def test_librispeech_has_the_texts_of_a_chapter_in_one_file(tmp_path: Path) -> None:
+    folder = tmp_path / "LibriSpeech" / "84" / "121123"
+    for name in ("84-121123-0000", "84-121123-0001"):
+        record(folder / f"{name}.flac")
+    (folder / "84-121123.trans.txt").write_text("84-121123-0000 GO ON\n84-121123-0001 DO YOU\n")
+    cuts = make(tmp_path / "own", tmp_path / "LibriSpeech")
+    assert list(said(cuts).values()) == ["GO ON", "DO YOU"]
+
+
+def test_common_voice_has_a_table_beside_its_clips(tmp_path: Path) -> None:
+    record(tmp_path / "cv" / "clips" / "common_1.mp3")
+    lines = ["client_id\tpath\tsentence\tlocale", 'f00\tcommon_1.mp3\t"Ja", sagte er.\tde']
+    table = tmp_path / "cv" / "validated.tsv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+    (cut,) = make(tmp_path / "own", table)
+    (supervision,) = cut.supervisions
+    assert (supervision.text, supervision.speaker) == ('"Ja", sagte er.', "f00")
+    assert supervision.language == "de"
+    assert len(samples_of(cut)) == pytest.approx(RATE, rel=0.2)  # MP3 pads
+    (cut,) = make(tmp_path / "words", table, "--words")
+    assert text_of(cut, "text") == "Ja sagte er"
+
+
+def test_nemo_has_json_lines_with_places_in_recordings(tmp_path: Path) -> None:
+    path = record(tmp_path / "talk.wav", seconds=5)
+    lines = [
+        {"audio_filepath": str(path), "duration": 1.5, "offset": 0.5, "text": "one"},
+        {"audio_filepath": str(path), "duration": 2.0, "offset": 3.0, "text": "two", "lang": "en"},
+    ]
+    table = tmp_path / "manifest.json"
+    table.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    cuts = make(tmp_path / "own", table, "--language", "de")
+    assert [(cut.start, cut.duration, language_of(cut)) for cut in cuts] == [
+        (0.5, 1.5, "de"),
+        (3.0, 2.0, "en"),
+    ]
+    whole, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(samples_of(cuts[1]), whole[3 * RATE :], atol=1e-6)
+
+
+def test_a_duration_without_a_start_is_that_of_the_recording(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav", seconds=1)
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"audio_filepath": "a.wav", "duration": 1.2, "text": "rounded by its maker"}')
+    (cut,) = make(tmp_path / "own", table)
+    assert (cut.start, cut.duration) == (0, 1)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|"])
+def test_a_csv_table_tells_its_delimiter(tmp_path: Path, delimiter: str) -> None:
+    record(tmp_path / "sounds" / "a.wav")
+    table = tmp_path / "t.csv"
+    head = delimiter.join(("clip", "said", "who", "in english"))
+    table.write_text(f'\ufeff{head}\na.wav{delimiter}"ja{delimiter} gut"{delimiter}x{delimiter}yes')
+    names = ("path=clip", "text=said", "speaker=who", "translation_en=in english")
+    columns = [word for name in names for word in ("--column", name)]
+    (cut,) = make(tmp_path / "own", table, "--audio", tmp_path / "sounds", *columns)
+    assert text_of(cut, "text") == f"ja{delimiter} gut"
+    assert text_of(cut, "translation_en") == "yes"
+
+
+def test_all_channels_are_heard(tmp_path: Path) -> None:
+    path = record(tmp_path / "recordings" / "a.wav", channels=2)
+    path.with_suffix(".txt").write_text("two microphones")
+    (cut,) = make(tmp_path / "own", tmp_path / "recordings")
+    whole, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(samples_of(cut), whole.mean(axis=1), atol=1e-6)
+    check_cut(cut, "text")
+
+
+def test_recordings_beside_the_corpus_move_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = record(tmp_path / "data" / "recordings" / "a.wav")
+    path.with_suffix(".txt").write_text("a")
+    make(tmp_path / "data" / "own", tmp_path / "data" / "recordings")
+    make(tmp_path / "elsewhere" / "own", tmp_path / "data" / "recordings")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    (cut,) = read_cuts("moved/own/train.jsonl.gz")
+    assert len(samples_of(cut)) == RATE
+    (cut,) = read_cuts("elsewhere/own/train.jsonl.gz")
+    assert Path(cut.recording.sources[0].source) == path  # where it was
+
+
+def test_what_cannot_be_used_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "good.wav")
+    (tmp_path / "damaged.wav").write_bytes(b"no sound")
+    lines = ["path,text,start,duration", "good.wav,good,,", "good.wav,the same again,,"]
+    lines += ["good.wav,,,", "lost.wav,lost,,", "damaged.wav,damaged,,", "damaged.wav,twice,,"]
+    lines += ["good.wav,late,0.5,0.6", "good.wav,backwards,-1,0.5", "good.wav,nothing,0.5,0"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    cuts = make(tmp_path / "own", tmp_path / "t.csv")
+    assert said(cuts) == {"good": "good", "good.wav": "the same again"}
+    out = capsys.readouterr().out
+    for line in (
+        "| no text | 1 | good.wav |",
+        "| recording missing | 1 | lost.wav |",
+        "| recording cannot be read | 2 | damaged.wav |",
+        "| begins or ends outside its recording | 3 | good.wav |",
+    ):
+        assert line in out
+        assert line in (tmp_path / "own" / "README.md").read_text()
+
+
+def test_a_line_that_comes_three_times_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "a.wav")
+    (tmp_path / "t.csv").write_text("path,text\n" + "a.wav,a\n" * 3)
+    assert len(make(tmp_path / "own", tmp_path / "t.csv")) == 2
+    assert "| listed twice | 1 | a.wav |" in capsys.readouterr().out
+
+
+def test_the_licence_of_the_recordings_comes_along(tmp_path: Path) -> None:
+    record(tmp_path / "recordings" / "a.wav").with_suffix(".txt").write_text("a")
+    (tmp_path / "recordings" / "LICENSE.md").write_text("CC BY 4.0")
+    make(tmp_path / "own", tmp_path / "recordings")
+    assert source_of(str(tmp_path / "own" / "train.jsonl.gz")).licence.startswith("CC-BY-4.0")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[..., Path]:
+    """A table of as many utterances as are asked for, said by some speakers."""
+
+    def write(name: str, count: int, speakers: int) -> Path:
+        record(tmp_path / "a.wav", seconds=0.1)
+        lines = ["path,text,speaker,start,duration"]
+        lines += [f"a.wav,text {n},{n % speakers},{n / 1e4},0.05" for n in range(count)]
+        path = tmp_path / name
+        path.write_text("\n".join(lines))
+        return path
+
+    return write
+
+
+def speakers_of(path: Path) -> set[str]:
+    return {cut.supervisions[0].speaker for cut in read_cuts(path)}
+
+
+def test_speakers_of_dev_and_test_are_heard_nowhere_else(
+    tmp_path: Path, table: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["corpus", "own", str(tmp_path / "own"), str(table("t.csv", 240, 12))]) == 0
+    heard = [
+        speakers_of(tmp_path / "own" / f"{name}.jsonl.gz") for name in ("train", "dev", "test")
+    ]
+    assert [len(each) for each in heard] == [8, 2, 2]  # of 20 utterances each
+    assert len(set.union(*heard)) == 12
+    assert "No other split has the speakers of dev or test." in capsys.readouterr().out
+
+
+def test_dev_and_test_may_be_tables_of_their_own(
+    tmp_path: Path, table: Callable[..., Path]
+) -> None:
+    words = ["--dev", str(table("dev.csv", 7, 1)), "--test", "5"]
+    assert main(["corpus", "own", str(tmp_path / "own"), str(table("t.csv", 30, 3)), *words]) == 0
+    sizes = [
+        len(list(read_cuts(tmp_path / "own" / f"{n}.jsonl.gz"))) for n in ("train", "dev", "test")
+    ]
+    assert sizes == [25, 7, 5]
+
+
+def test_made_again_it_is_there_until_a_recording_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "recordings"
+    record(folder / "a.wav").with_suffix(".txt").write_text("a")
+    words = ["corpus", "own", str(tmp_path / "own"), str(folder), "--dev", "0", "--test", "0"]
+    assert main(words) == 0
+    assert main(words) == 0
+    assert "is already there" in capsys.readouterr().out
+    record(folder / "b.wav").with_suffix(".txt").write_text("b")
+    assert main(words) == 2
+    assert "other arguments or recordings" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert len(list(read_cuts(tmp_path / "own" / "train.jsonl.gz"))) == 2
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kaldi").mkdir()
+    (tmp_path / "kaldi" / "wav.scp").write_text("a a.wav")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "silent").mkdir()
+    record(tmp_path / "silent" / "a.wav")
+    files = {
+        "t.txt": "a.wav",
+        "names.csv": "clip,text\na.wav,a",
+        "latin.csv": b"path,text\na.wav,\xe9",
+        "number.csv": "path,text,start\na.wav,a,soon",
+        "empty.csv": "path,text\n,a",
+        "head.csv": "path,text\n",
+        "lost.csv": "path,text\na.wav,a\nb.wav,b",
+        "list.jsonl": "[1, 2]",
+        "broken.jsonl": '{"path": ',
+    }
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / name).write_bytes(data)
+    for source, message in (
+        ("nowhere", "nowhere: no such file or folder"),
+        ("t.txt", "t.txt: expected a folder of recordings, or a table named .tsv, .csv"),
+        ("kaldi", "is a data folder of Kaldi; `lhotse kaldi import`"),
+        ("empty", "empty: holds no recordings"),
+        ("silent", "silent: nothing of it can be used: no text: a.wav"),
+        ("names.csv", "has no column 'path', but clip, text; name it: --column path=NAME"),
+        ("latin.csv", "latin.csv: is not UTF-8"),
+        ("number.csv", "number.csv, line 2: start is 'soon'; expected seconds"),
+        ("empty.csv", "empty.csv, line 2: has no path"),
+        ("head.csv", "head.csv: holds no recordings"),
+        ("lost.csv", "recording missing: a.wav and 1 more; --audio names the folder"),
+        ("list.jsonl", "list.jsonl, line 1: expected a JSON object a line"),
+        ("broken.jsonl", "broken.jsonl, line 1: is no JSON"),
+    ):
+        assert main(["corpus", "own", str(tmp_path / "own"), str(tmp_path / source)]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    for words, message in (
+        (["--column", "txt=a"], "nothing is known of 'txt'; did you mean 'text'?"),
+        (["--column", "text=said"], "has no column 'said'; it has path, text"),
+    ):
+        words = ["corpus", "own", str(tmp_path / "own"), str(tmp_path / "lost.csv"), *words]
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+    assert not [path for path in tmp_path.iterdir() if "own" in path.name]
+
+
+SOUND = Recording("a", sources=[], sampling_rate=RATE, num_samples=RATE, duration=1.0)
+
+
+def utterance(number: int, text: str, speaker: str | None) -> Usable:
+    return Usable(str(number), SOUND, text, speaker, None, 0.0, 1.0, {})
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.text("abA ", max_size=3), st.sampled_from([*"0123456789abc", None]))),
+    st.none() | st.integers(0, 9),
+    st.none() | st.integers(0, 9),
+)
+def test_splits_share_nothing_and_lose_nothing(
+    given: list[tuple[str, str | None]], dev: int | None, test: int | None
+) -> None:
+    utterances = [utterance(n, text, speaker) for n, (text, speaker) in enumerate(given)]
+    speakers = by_speaker(utterances)
+    groups = {u.speaker if speakers and u.speaker else normalise(u.text) for u in utterances}
+    usual = len(utterances) // 10
+    wanted = [usual if number is None else number for number in (dev, test)]
+    try:
+        splits = split(utterances, dev, test)
+    except InputError:  # only where there is too little
+        assert len(groups) <= 2 or 4 * sum(wanted) >= len(utterances)
+        return
+    assert sorted(u.name for group in splits.values() for u in group) == sorted(
+        u.name for u in utterances
+    )
+    assert splits["train"]
+    for name, number in zip(("dev", "test"), wanted, strict=True):
+        assert bool(splits[name]) == bool(number)
+    keys = [
+        {u.speaker if speakers and u.speaker else normalise(u.text) for u in group}
+        for group in splits.values()
+    ]
+    assert sum(map(len, keys)) == len(set.union(*keys))
