@@ -14,6 +14,7 @@ from foldformer.data.flaws import TOLERANCE
 MISSING = "recording missing"
 OUTSIDE = "begins or ends outside its recording"
 TWICE = "listed twice"
+UNWRITABLE = "name that is not UTF-8"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class LeftOut:
 
     def add(self, reason: str, name: str) -> None:
         """One more."""
-        self.names.setdefault(reason, []).append(name)
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        self.names.setdefault(reason, []).append(shown)
 
     def in_short(self) -> str:
         """How many, and why, in one line that names the first of them."""
@@ -117,6 +119,10 @@ def usable(
 
 def _opened(each: Listed) -> Recording | str:
     """The recording, or why there is none."""
+    try:
+        str(each.path).encode()
+    except UnicodeEncodeError:  # JSON could not name it
+        return UNWRITABLE
     if not each.path.is_file():
         return MISSING
     try:
