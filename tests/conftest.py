@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import settings
 
 from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
@@ -31,6 +32,9 @@ from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
 from foldformer.spec import to_dict
+
+settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
+settings.load_profile("untimed")
 
 SYMBOLS = ["<blk>", "<unk>", "▁", "a", "b", "c", "d"]
 

@@ -72,7 +72,7 @@ def angles_to(angles: Tensor) -> Tensor:
     return torch.cat([torch.cat([cos, sin], dim=1), torch.cat([-sin, cos], dim=1)])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-3.1, 3.1), min_size=1, max_size=4), st.integers(0, 100))
 def test_a_rotary_turn_finds_the_angles_again(angles: list[float], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -64,7 +64,7 @@ def total_cost(problem: dict[str, Any], shared: Shared) -> float:
     return sum(costs)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(problems(), st.sampled_from(STARTS))
 def test_shapes_and_types(problem: dict[str, Any], start: Any) -> None:
     uses, rows, columns = problem["weights"].shape
@@ -84,7 +84,7 @@ def test_shapes_and_types(problem: dict[str, Any], start: Any) -> None:
         assert tensor.isfinite().all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(problems(full=True), st.sampled_from(STARTS))
 def test_full_rank_gives_the_weights_back(problem: dict[str, Any], start: Any) -> None:
     shared = share(**problem, start=start)
@@ -107,7 +107,7 @@ def test_the_sweeps_go_on_as_long_as_they_pay(seed: int) -> None:
     assert total_cost(problem, share(**problem, start="fit")) < 1.05 * costs[-1]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(problems(least=2), st.integers(1, 6))
 def test_no_sweep_raises_the_cost(problem: dict[str, Any], number: int) -> None:
     weights = problem["weights"].double()
@@ -125,7 +125,7 @@ def test_no_sweep_raises_the_cost(problem: dict[str, Any], number: int) -> None:
     assert said == pytest.approx(total_cost(problem, shared), rel=1e-6, abs=1e-7 * whole)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(problems(), st.sampled_from(["average", "lower"]))
 def test_fit_is_never_worse_than_another_start(problem: dict[str, Any], start: Any) -> None:
     zero = {**problem, "ranks": [0] * len(problem["weights"]), "diagonal": False}
@@ -139,7 +139,7 @@ def singular_values(matrix: Tensor) -> Tensor:
     return torch.linalg.svdvals(matrix.double())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(problems())
 def test_what_a_truncated_residual_lacks_are_the_singular_values_left_out(
     problem: dict[str, Any],
@@ -283,7 +283,7 @@ def test_source_layers(layers: int, groups: int, stepwise: Sequence[int], lower:
     assert source_layers("lower", layers, groups) == lower
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(1, 6))
 def test_stepwise_sources_of_adjacent_groups_lie_in_their_groups(uses: int, groups: int) -> None:
     sources = source_layers("stepwise", uses * groups, groups)
@@ -293,7 +293,7 @@ def test_stepwise_sources_of_adjacent_groups_lie_in_their_groups(uses: int, grou
 # A shared basis
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(problems(), st.data())
 def test_basis(problem: dict[str, Any], data: Any) -> None:
     weights, moments = problem["weights"], problem["moments"]
@@ -334,7 +334,7 @@ def test_coefficients_are_the_best_for_the_moments_of_each_use() -> None:
 # Steps of the iteration
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(problems(), st.integers(1, 5))
 def test_steps_of_the_iteration_do_not_raise_the_cost(problem: dict[str, Any], steps: int) -> None:
     error, rank = problem["weights"][0].double(), problem["ranks"][0]

@@ -79,7 +79,7 @@ def test_silence_is_at_the_floor() -> None:
     assert pytest.approx(-23.0258509) == PADDING
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 1500), max_size=12))
 def test_a_stream_gives_the_same_frames_however_it_is_cut(sizes: list[int]) -> None:
     samples = signals()["noise"][: sum(sizes)].astype(np.float32)

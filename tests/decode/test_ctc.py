@@ -78,7 +78,7 @@ def test_a_run_over_the_edge_of_a_chunk_is_one_token() -> None:
     assert (found.tokens, found.frames) == ((1, 1), (0, 3))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, 24), max_size=5).map(sorted), seed=st.integers(0, 99))
 def test_chunks_equal_the_whole(cuts: list[int], seed: int) -> None:
     search = CtcGreedySearch(head())
@@ -103,7 +103,7 @@ def test_search_of_a_batch_ignores_padding() -> None:
     assert found[2] == [Hypothesis()]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(frames=st.integers(1, 5), seed=st.integers(0, 99))
 def test_wide_beam_sums_over_all_alignments(frames: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import kaldialign
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldformer.decode.edits import Mistaken, aligned, confusions, mistaken
@@ -12,7 +12,6 @@ from foldformer.decode.utterances import Utterance
 words = st.lists(st.sampled_from(["a", "b", "c", "*", "ε"]), max_size=7)
 
 
-@settings(deadline=None)
 @given(words, words)
 def test_both_texts_are_in_it_with_as_few_errors_as_there_can_be(
     reference: list[str], hypothesis: list[str]

@@ -61,7 +61,7 @@ def test_case_spaces_punctuation_and_composition_do_not_count() -> None:
 words = st.lists(st.sampled_from(["a", "bb", "c"]), min_size=1, max_size=6).map(" ".join)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=4))
 def test_rates_are_the_fewest_edits_over_the_length(pairs: list[tuple[str, str]]) -> None:
     score = score_text([r for r, _ in pairs], [h for _, h in pairs])

@@ -52,7 +52,7 @@ def exact_scores(model: TransducerHead, x: Tensor) -> dict[tuple[int, ...], floa
     return {tokens: math.log(probability) for tokens, probability in sums.items()}
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(frames=st.integers(1, 4), seed=st.integers(0, 99), context=st.integers(1, 3))
 def test_wide_beam_equals_enumeration(frames: int, seed: int, context: int) -> None:
     model, x = head(seed=seed, context=context), encoder_out(frames, seed)
@@ -82,7 +82,7 @@ def reference_beam(model: TransducerHead, x: Tensor, size: int) -> dict[tuple[in
     return beam
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(frames=st.integers(1, 8), size=st.integers(1, 5), seed=st.integers(0, 99))
 def test_narrow_beam_follows_its_definition(frames: int, size: int, seed: int) -> None:
     model, x = head(vocab=4, seed=seed), encoder_out(frames, seed)
@@ -106,7 +106,7 @@ def check_token_scores(model: TransducerHead, x: Tensor, found: Hypothesis) -> N
     assert list(found.log_probs) == pytest.approx(expected, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 99))
 def test_beam_of_one_is_greedy(seed: int) -> None:
     model, x = head(vocab=6, seed=seed), encoder_out(12, seed)
@@ -118,7 +118,7 @@ def test_beam_of_one_is_greedy(seed: int) -> None:
     check_token_scores(model, x, one)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, 15), max_size=4).map(sorted), seed=st.integers(0, 99))
 def test_chunks_equal_the_whole(cuts: list[int], seed: int) -> None:
     model, x = head(vocab=5, seed=seed), encoder_out(15, seed)
@@ -190,7 +190,7 @@ def test_length_norm_ranks_and_leaves_scores() -> None:
     assert by_length == sorted(by_length, key=lambda h: -h.score / (len(h.tokens) + 2))
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 99))
 def test_unk_is_a_second_blank(seed: int) -> None:
     """The tokens without unk keep the probability of all paths with and without it."""

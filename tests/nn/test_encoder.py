@@ -202,7 +202,7 @@ def test_a_stream_of_24_hours() -> None:
     torch.testing.assert_close(y, recent, rtol=0, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(4, 40), min_size=2, max_size=4),
     st.sampled_from([None, 1, 3, 4]),

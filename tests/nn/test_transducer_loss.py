@@ -44,7 +44,7 @@ def batch(
     return logits.to(dtype).requires_grad_(), targets, torch.tensor(frames), torch.tensor(tokens)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=1, max_size=3),
     blank=st.integers(0, VOCAB - 1),

@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldformer.decode.words import Word
@@ -37,7 +37,6 @@ def words(draw: st.DrawFn) -> list[Word]:
 
 
 @given(words())
-@settings(deadline=None)
 def test_what_is_written_can_be_read_and_parsed(spoken: list[Word]) -> None:
     end = spoken[-1].end if spoken else 0.0
     cues = cues_of(spoken, 0.0, end)

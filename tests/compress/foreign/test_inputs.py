@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.utils import fastcopy
@@ -86,7 +86,6 @@ def written(path: Path, durations: Sequence[float]) -> Path:
     return path
 
 
-@settings(deadline=None)
 @given(
     durations=st.lists(st.integers(8000, 480000).map(lambda n: n / 16000), min_size=1, max_size=60)
 )

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foldformer.compress.planning.programme import Frontier, Group, Options, _pruned, _thinned
@@ -53,7 +53,6 @@ def cost(frontier: Frontier, groups: Groups, budget: int) -> tuple[int, float]:
     return spent, error
 
 
-@settings(deadline=None)
 @given(problems())
 def test_agrees_with_trying_everything(problem: tuple[int, Groups]) -> None:
     stages, groups = problem
@@ -70,7 +69,6 @@ def test_agrees_with_trying_everything(problem: tuple[int, Groups]) -> None:
         previous = error
 
 
-@settings(deadline=None)
 @given(problems(), st.integers(3, 20))
 def test_rounding_never_exceeds_a_budget(problem: tuple[int, Groups], steps: int) -> None:
     stages, groups = problem
@@ -99,7 +97,6 @@ def test_all_that_counts_is_kept_when_bytes_are_coarse() -> None:
     assert [frontier.error(b) for b in (9999, 10000, 15000, 20000)] == [np.inf, 2, 1, 0]
 
 
-@settings(deadline=None)
 @given(st.lists(PAIRS, min_size=1), st.integers(2, 9))
 def test_fewer_options_are_as_good_a_little_later(
     options: list[tuple[int, int]], most: int
@@ -116,7 +113,6 @@ def test_fewer_options_are_as_good_a_little_later(
         assert there.any()
 
 
-@settings(deadline=None)
 @given(problems())
 def test_a_plan_with_fewer_options_is_one_of_all(problem: tuple[int, Groups]) -> None:
     stages, groups = problem

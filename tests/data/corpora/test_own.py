@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import Recording
 from lhotse.cut import Cut
@@ -302,7 +302,6 @@ def utterance(number: int, text: str, speaker: str | None) -> Usable:
     return Usable(str(number), SOUND, text, speaker, None, 0.0, 1.0, {})
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("abA ", max_size=3), st.sampled_from([*"0123456789abc", None]))),
     st.none() | st.integers(0, 9),

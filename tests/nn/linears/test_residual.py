@@ -56,7 +56,7 @@ def gradients(linear: ResidualLinear, y: torch.Tensor, *others: torch.Tensor) ->
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(maps(), st.data())
 def test_both_forms_equal_the_formula_with_gradients(linear: ResidualLinear, data: Any) -> None:
     use = data.draw(st.integers(0, linear.uses - 1))
