@@ -31,7 +31,7 @@ def wav(samples: NDArray[np.float32], rate: int = RATE) -> io.BytesIO:
 
 
 @given(seconds=st.floats(0.1, 20), longest=st.floats(1, 6), rate=st.sampled_from([8000, 11025]))
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 def test_together_they_are_the_recording(seconds: float, longest: float, rate: int) -> None:
     samples = noise(seconds, rate)
     found = list(pieces(wav(samples, rate), longest))

@@ -181,7 +181,7 @@ def longer_survey(longer_manifest: Path) -> Survey:
     return survey(str(longer_manifest), selection_of(spec_of(longer_manifest), tokens))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     max_duration=st.floats(8.0, 40.0),
     ascending_epochs=st.integers(0, 1),

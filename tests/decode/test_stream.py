@@ -14,7 +14,7 @@ from foldformer.decode.recognizer import Recognizer
 from foldformer.errors import InputError
 
 Make = Callable[..., Recognizer]
-few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 
 
 def sound(seconds: float, rate: int = 16000, seed: int = 0) -> NDArray[np.float32]:

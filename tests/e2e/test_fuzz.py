@@ -18,7 +18,6 @@ CASES = 125  # a test, of four
 SECONDS = 30  # far more than any case takes
 fuzzed = settings(
     max_examples=CASES,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
