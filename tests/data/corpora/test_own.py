@@ -227,7 +227,20 @@ def test_dev_and_test_may_be_tables_of_their_own(
     sizes = [
         len(list(read_cuts(tmp_path / "own" / f"{n}.jsonl.gz"))) for n in ("train", "dev", "test")
     ]
-    assert sizes == [25, 7, 5]
+    assert sizes == [18, 7, 5]  # of 30, seven are those of dev
+
+
+def test_what_tests_is_not_learnt(
+    tmp_path: Path, table: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--dev", str(table("dev.csv", 7, 1)), "--test", str(table("test.csv", 5, 1))]
+    assert main(["corpus", "own", str(tmp_path / "own"), str(table("t.csv", 30, 3)), *words]) == 0
+    texts = [
+        {text_of(cut, "text") for cut in read_cuts(tmp_path / "own" / f"{name}.jsonl.gz")}
+        for name in ("train", "dev", "test")
+    ]
+    assert [len(each) for each in texts] == [23, 2, 5]
+    assert "| in dev or test too | 12 | a.wav |" in capsys.readouterr().out
 
 
 def test_made_again_it_is_there_until_a_recording_comes(

@@ -17,7 +17,7 @@ from foldformer.data.corpora._own.listed import Listed, listed
 from foldformer.data.corpora._own.readme import readme
 from foldformer.data.corpora._own.spec import OwnSpec
 from foldformer.data.corpora._own.split import by_speaker, split
-from foldformer.data.corpora._own.usable import LeftOut, Usable, usable
+from foldformer.data.corpora._own.usable import ELSEWHERE, LeftOut, Usable, usable
 from foldformer.data.corpora._sizes import SplitSize, size, table
 from foldformer.data.corpora._splits import SPLITS
 from foldformer.errors import InputError
@@ -73,14 +73,23 @@ def build(
 ) -> Made:
     """Fill the folder, which will be called `out`; see `foldformer.data.corpora.own.prepare`."""
     left_out = LeftOut()
-    can = {name: usable(each, spec.words, left_out, name, progress) for name, each in found.items()}
-    for name, utterances in can.items():
-        if not utterances:
+    can: dict[str, list[Usable]] = {}
+    heard: set[tuple[str, float]] = set()
+    for name in sorted(found, key=SPLITS.index, reverse=True):  # what tests, no other split has
+        left = LeftOut()
+        for each in found[name]:
+            if _place(each) in heard:
+                left.add(ELSEWHERE, each.name)
+        others = [each for each in found[name] if _place(each) not in heard]
+        heard |= set(map(_place, others))
+        can[name] = usable(others, spec.words, left, name, progress)
+        if not can[name]:
             source = {"train": spec.source, "dev": spec.dev, "test": spec.test}[name]
             raise InputError(
-                f"{source}: nothing of it can be used: {left_out.in_short()}"
+                f"{source}: nothing of it can be used: {left.in_short()}"
                 + ("; --audio names the folder of a table's recordings" * _lost(found[name]))
             )
+        left_out.take(left)
     dev, test = ((0 if isinstance(n, str) else n) for n in (spec.dev, spec.test))
     splits = {**split(can["train"], dev, test), **{k: v for k, v in can.items() if k != "train"}}
     sizes = []
@@ -92,6 +101,11 @@ def build(
     _copy_licences(Path(spec.source), folder)
     (folder / "README.md").write_text(readme(spec, str(made)), encoding="utf-8")
     return made
+
+
+def _place(each: Listed) -> tuple[str, float]:
+    """Where an utterance lies: its file, and seconds into it."""
+    return os.path.abspath(each.path), each.start or 0.0
 
 
 def _lost(found: Sequence[Listed]) -> bool:

@@ -11,6 +11,7 @@ from foldformer.data.corpora._own.listed import Listed
 from foldformer.data.corpora._speech import shown
 from foldformer.data.flaws import TOLERANCE
 
+ELSEWHERE = "in dev or test too"
 MISSING = "recording missing"
 OUTSIDE = "begins or ends outside its recording"
 TWICE = "listed twice"
@@ -45,6 +46,11 @@ class LeftOut:
         """One more."""
         shown = name.encode("utf-8", "backslashreplace").decode()
         self.names.setdefault(reason, []).append(shown)
+
+    def take(self, others: "LeftOut") -> None:
+        """What could not be used elsewhere, too."""
+        for reason, names in others.names.items():
+            self.names.setdefault(reason, []).extend(names)
 
     def in_short(self) -> str:
         """How many, and why, in one line that names the first of them."""
