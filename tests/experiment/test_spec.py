@@ -21,6 +21,13 @@ from foldformer.experiment.spec import read_experiment
         ("  dense: {", "  Dense: {", "cells.Dense: expected a name of lower-case letters"),
         ("seeds: [1, 2]", "seeds: [1, 1]", "seeds: expected different numbers"),
         ("model_of: k3,", "model_of: k3, set: {seed: 1},", "a cell with model_of trains nothing"),
+        ("model_of: k3,", "model_of: k3, task_set: {recognition: {seed: 1}},",
+         "task_set: a cell with model_of trains nothing"),
+        ("title: K = 3,", "title: K = 3, task_set: {asr: {seed: 1}},",
+         "cells.k3.task_set.asr: there is no 'asr'"),
+        ("set: {model.encoder.uses: 1}", "compress: {of: k3, uses: 3, rank: 2}, "
+         "task_set: {translation: {model.encoder.uses: 1}}",
+         "cells.dense: task_set.translation.model.encoder.uses: is given by the model that is"),
         ("model_of: k3,", "compress: {of: k4, uses: 3, rank: 2},",
          "cells.k3-int8.compress.of: there is no 'k4'"),
         ("title: K = 3,", "title: K = 3, compress: {of: k3-int8, uses: 3, rank: 2},",
@@ -73,6 +80,17 @@ def test_an_experiment_takes_runs_of_another_one_that_is_there(recipe: Path, oth
 def test_a_folder_without_an_experiment(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no experiment\.yaml"):
         read_experiment(tmp_path)
+
+
+def test_a_task_has_settings_of_its_own(recipe: Path) -> None:
+    path = recipe / "experiment.yaml"
+    own = "title: K = 3, task_set: {translation: {training.steps: 7}},"
+    path.write_text(path.read_text().replace("title: K = 3,", own, 1))
+    runs = plan(read_experiment(recipe), recipe).runs
+    both = [runs[f"{task}/k3/1"].config for task in ("recognition", "translation")]
+    assert [config.model.encoder.uses for config in both] == [3, 3]
+    assert both[0].training.steps != both[1].training.steps == 7
+    assert runs["translation/dense/1"].config.training.steps != 7
 
 
 def test_every_run_is_planned_with_what_it_needs(recipe: Path) -> None:

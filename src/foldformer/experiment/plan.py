@@ -235,7 +235,7 @@ def _run(
     name = name_of(task, cell, seed)
     model = output / name_of(task, trained, seed) / "model"
     needs = None if said.model_of is None else name_of(task, said.model_of, seed)
-    keys = {**_keys(spec, maker), **small.set, **small.tasks.get(task, {})}
+    keys = {**_keys(spec, maker, task), **small.set, **small.tasks.get(task, {})}
     own: dict[str, object] = {"output": str(model), "seed": seed, "training.threads": 1}
     source = start = None
     if compress is not None:
@@ -257,7 +257,7 @@ def _run(
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from None
     if compress is not None:
-        asked = {**maker.set, **small.set, **small.tasks.get(task, {})}
+        asked = {**maker.set_for(task), **small.set, **small.tasks.get(task, {})}
         keys = {key: value for key, value in asked.items() if key.startswith(LEARNING)}
         own = _learning(config)
     return Run(
@@ -280,16 +280,16 @@ def _run(
     )
 
 
-def _keys(spec: ExperimentSpec, maker: CellSpec) -> dict[str, object]:
-    """What is set in the base configuration for the model of a cell."""
+def _keys(spec: ExperimentSpec, maker: CellSpec, task: str) -> dict[str, object]:
+    """What is set in the base configuration of a task for the model of a cell."""
     if maker.compress is None:
-        return maker.set
+        return maker.set_for(task)
     shape: dict[str, object] = {
         "model.encoder.uses": maker.compress.uses,
         "model.encoder.linear": {"kind": "residual", "rank": maker.compress.rank},
         "model.encoder.depth": {"kind": "sequential", "order": maker.compress.order},
     }
-    return {**spec.cells[maker.compress.of].set, **shape, **maker.set}
+    return {**spec.cells[maker.compress.of].set_for(task), **shape, **maker.set_for(task)}
 
 
 def _learning(config: TrainConfig) -> dict[str, object]:

@@ -83,6 +83,8 @@ class CellSpec(Spec):
     set: dict[str, object] = field(default_factory=dict)
     """Dotted keys of the training configuration, and their values here; with `compress`, of the
     learning from the compressed model's original: `data` and `training` alone."""
+    task_set: dict[str, dict[str, object]] = field(default_factory=dict)
+    """More of them, for one task: {task: keys}."""
     compress: CompressSpec | None = None
     """Make its model of another cell's, in place of one that is trained from scratch."""
     model_of: str | None = None
@@ -101,18 +103,26 @@ class CellSpec(Spec):
     """Its time, as a multiple of the task's `minutes`."""
 
     def __post_init__(self) -> None:
-        if self.model_of is not None and self.set:
-            raise SpecError("set: a cell with model_of trains nothing; remove one of the two")
+        if self.model_of is not None and (self.set or self.task_set):
+            name = "set" if self.set else "task_set"
+            raise SpecError(f"{name}: a cell with model_of trains nothing; remove one of the two")
         if self.model_of is not None and self.compress is not None:
             raise SpecError("compress: a cell with model_of makes no model; remove one of the two")
-        for key in self.set if self.compress is not None else ():
-            if not key.startswith(LEARNING):
-                raise SpecError(
-                    f"set.{key}: is given by the model that is compressed; expected keys of data "
-                    "and training"
-                )
+        given = {"set": self.set}
+        given |= {f"task_set.{task}": keys for task, keys in self.task_set.items()}
+        for name, keys in given.items() if self.compress is not None else ():
+            for key in keys:
+                if not key.startswith(LEARNING):
+                    raise SpecError(
+                        f"{name}.{key}: is given by the model that is compressed; expected keys of "
+                        "data and training"
+                    )
         if not self.cost > 0:
             raise SpecError(f"cost: expected more than 0, got {self.cost}")
+
+    def set_for(self, task: str) -> dict[str, object]:
+        """The dotted keys of its training for a task, and their values."""
+        return {**self.set, **self.task_set.get(task, {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +209,8 @@ class ExperimentSpec(Spec):
                 raise SpecError(f"{where}.compress.of: {source} is not trained from scratch")
         for task in cell.tasks or ():
             _check_known(f"{where}.tasks", task, self.tasks)
+        for task in cell.task_set:
+            _check_known(f"{where}.task_set.{task}", task, self.tasks)
 
     def tasks_of(self, cell: str) -> tuple[str, ...]:
         """The tasks that a cell is run for."""

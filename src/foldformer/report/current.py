@@ -37,10 +37,12 @@ def _asked(spec: ExperimentSpec, result: Result) -> tuple[object, ...]:
     """What an experiment says of the run of a result by itself, without its base configuration."""
     if result.task not in spec.tasks or result.cell not in spec.cells:
         return ()
-    task, cell = spec.tasks[result.task], spec.cells[result.cell]
+    name = result.task
+    task, cell = spec.tasks[name], spec.cells[result.cell]
     maker = cell if cell.model_of is None else spec.cells[cell.model_of]
-    source = None if maker.compress is None else spec.cells[maker.compress.of].set
-    return task.config, task.measure, task.sets, cell.decode, maker.set, maker.compress, source
+    source = None if maker.compress is None else spec.cells[maker.compress.of].set_for(name)
+    own = maker.set_for(name)
+    return task.config, task.measure, task.sets, cell.decode, own, maker.compress, source
 
 
 def _said(result: Result) -> tuple[object, ...]:
