@@ -63,6 +63,7 @@ def test_librispeech_has_the_texts_of_a_chapter_in_one_file(tmp_path: Path) -> N
     (folder / "84-121123.trans.txt").write_text("84-121123-0000 GO ON\n84-121123-0001 DO YOU\n")
     cuts = make(tmp_path / "own", tmp_path / "LibriSpeech")
     assert list(said(cuts).values()) == ["GO ON", "DO YOU"]
+    assert {cut.supervisions[0].speaker for cut in cuts} == {"84"}
 
 
 def test_common_voice_has_a_table_beside_its_clips(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which recordings there are, with which texts: a folder, or a table, read line by line."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from foldformer.errors import InputError
 
 TABLES = (".tsv", ".csv", ".jsonl", ".json")
 """How the names of tables end; `.json` as NVIDIA's NeMo calls its JSON lines."""
+
+_IN_CHAPTER = re.compile(r"(\d+)-\d+-\d+")  # how LibriSpeech calls a recording: speaker, chapter
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,13 @@ def _in_folder(folder: Path, spec: OwnSpec) -> Iterator[Listed]:
         texts = _texts_of_chapter(Path(place), names) if sounds else {}
         for name in sounds:
             path = Path(place, name)
+            chapter = _IN_CHAPTER.fullmatch(path.stem) if path.stem in texts else None
+            folder_speaker = path.parent.name if spec.speaker_folders else None
             yield Listed(
                 name=path.relative_to(folder).as_posix(),
                 path=path,
                 text=texts.get(path.stem) or _text_beside(path),
-                speaker=path.parent.name if spec.speaker_folders else None,
+                speaker=chapter[1] if chapter else folder_speaker,
                 language=spec.language,
             )
 
