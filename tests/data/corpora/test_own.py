@@ -221,7 +221,7 @@ def test_speakers_of_dev_and_test_are_heard_nowhere_else(
 
 
 def test_dev_and_test_may_be_tables_of_their_own(
-    tmp_path: Path, table: Callable[..., Path]
+    tmp_path: Path, table: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--dev", str(table("dev.csv", 7, 1)), "--test", "5"]
     assert main(["corpus", "own", str(tmp_path / "own"), str(table("t.csv", 30, 3)), *words]) == 0
@@ -229,6 +229,7 @@ def test_dev_and_test_may_be_tables_of_their_own(
         len(list(read_cuts(tmp_path / "own" / f"{n}.jsonl.gz"))) for n in ("train", "dev", "test")
     ]
     assert sizes == [18, 7, 5]  # of 30, seven are those of dev
+    assert "Train has none of the texts of test." in capsys.readouterr().out  # dev may have
 
 
 def test_what_tests_is_not_learnt(

@@ -119,6 +119,8 @@ def _note(utterances: Sequence[Usable], spec: OwnSpec) -> str:
     if not names:
         return ""
     what = "speakers" if by_speaker(utterances) else "texts"
+    if isinstance(spec.dev, str) or isinstance(spec.test, str):  # which was not split here
+        return f"Train has none of the {what} of {names[0]}."
     return f"No other split has the {what} of {' or '.join(names)}."
 
 
