@@ -277,6 +277,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "lost.csv": "path,text\na.wav,a\nb.wav,b",
         "list.jsonl": "[1, 2]",
         "broken.jsonl": '{"path": ',
+        "half.jsonl": '{"path": "a.wav", "text": "\\ud800"}',
     }
     for name, content in files.items():
         data = content if isinstance(content, bytes) else content.encode()
@@ -295,6 +296,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("lost.csv", "recording missing: a.wav and 1 more; --audio names the folder"),
         ("list.jsonl", "list.jsonl, line 1: expected a JSON object a line"),
         ("broken.jsonl", "broken.jsonl, line 1: is no JSON"),
+        ("half.jsonl", "half.jsonl, line 1: text holds half of a character"),
     ):
         assert main(["corpus", "own", str(tmp_path / "own"), str(tmp_path / source)]) == 2
         error = capsys.readouterr().err

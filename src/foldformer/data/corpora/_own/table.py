@@ -103,7 +103,12 @@ def _columns(table: Path, names: Sequence[str], spec: OwnSpec) -> dict[str, str]
 def _row(values: Mapping[str, object], columns: Mapping[str, str], where: str) -> Row:
     def text(what: str) -> str:
         value = values.get(columns[what]) if what in columns else None
-        return "" if value is None else str(value).strip()
+        found = "" if value is None else str(value).strip()
+        try:
+            found.encode()
+        except UnicodeEncodeError:  # JSON can say "\\ud800", and UTF-8 cannot
+            raise InputError(f"{where}: {columns[what]} holds half of a character") from None
+        return found
 
     def number(what: str) -> float | None:
         if not text(what):
