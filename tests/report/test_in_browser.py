@@ -16,6 +16,7 @@ from foldformer.report.experiment_page import experiment_page
 from foldformer.report.plan_page import plan_page
 
 DESK = 1200
+WIDE = 1152  # from here on scores are not broken
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,16 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("width", [PHONE, 660, 700, 768, 900, DESK])
+@pytest.mark.parametrize("width", [PHONE, 660, 700, 768, 900, WIDE, DESK])
 def test_the_page_of_the_recipe_is_as_wide_as_the_window(committed: Path, width: int) -> None:
     """Its tables have up to nine columns."""
     seen = look(committed, width)
     assert seen.said == ()
     assert seen.width <= width
+
+
+def test_where_there_is_room_a_score_has_one_line(committed: Path) -> None:
+    assert look(committed, WIDE).height < 0.95 * look(committed, WIDE - 1).height
 
 
 def test_three_seeds_have_room_on_a_tablet(page: Page) -> None:
