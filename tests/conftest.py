@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import torch
@@ -37,6 +38,19 @@ settings.register_profile("untimed", deadline=None)  # a busy machine makes no t
 settings.load_profile("untimed")
 
 SYMBOLS = ["<blk>", "<unk>", "▁", "a", "b", "c", "d"]
+
+
+@pytest.fixture(scope="session")
+def ended() -> Callable[[int], bool]:
+    """Whether a process has ended; one that nobody has waited for yet has, too."""
+
+    def found(process: int) -> bool:
+        try:
+            return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """Training on several devices by the real command: here two processes of a CPU."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -14,29 +17,17 @@ SHORT = {"steps": 3000, "validate_every": 3, "warmup": 2}
 
 def children(process: int) -> list[int]:
     """The training processes of a command, in order of rank."""
-    shown = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,command="],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    rows = [line.split(None, 3) for line in shown.stdout.splitlines()]
-    return sorted(
-        int(pid)
-        for pid, parent, stat, command in rows
-        if int(parent) == process and stat[0] != "Z" and "spawn_main" in command
-    )
-
-
-def running(process: int) -> bool:
-    shown = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True
-    )
-    return shown.stdout.strip()[:1] not in ("", "Z")
+    found = psutil.Process(process).children()
+    return sorted(each.pid for each in found if "spawn_main" in " ".join(each.cmdline()))
 
 
 def test_a_process_that_is_killed_ends_the_run_and_one_device_goes_on(
-    tmp_path: Path, write_config: Write, call, start, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    write_config: Write,
+    call,
+    start,
+    ended: Callable[[int], bool],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = write_config(tmp_path, training=SHORT, model={"heads": [{"kind": "ctc"}]})
     last = tmp_path / "model" / "training" / "last.ckpt"
@@ -46,7 +37,7 @@ def test_a_process_that_is_killed_ends_the_run_and_one_device_goes_on(
         time.sleep(0.02)
     ranks = children(process.pid)
     assert len(ranks) == 2
-    subprocess.run(["kill", "-KILL", str(ranks[1])], check=True)
+    os.kill(ranks[1], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err.splitlines()[-1] == (
@@ -54,7 +45,7 @@ def test_a_process_that_is_killed_ends_the_run_and_one_device_goes_on(
         "the same command goes on from the last saved step"
     )
     assert "Traceback" not in err
-    assert not any(map(running, ranks))
+    assert all(map(ended, ranks))
     step = torch.load(last, weights_only=True)["global_step"]
     assert step % 3 == 0
     code, out, err = call("train", path, "--training.steps", step + 4, "--accept-changes")

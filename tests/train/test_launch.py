@@ -24,15 +24,7 @@ def until(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def gone(process: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for yet has, too."""
-    shown = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True
-    )
-    return shown.stdout.strip()[:1] in ("", "Z")
-
-
-def test_processes_end_together() -> None:
+def test_processes_end_together(ended: Callable[[int], bool]) -> None:
     script = Path(__file__).with_name("launching.py")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -46,9 +38,9 @@ def test_processes_end_together() -> None:
         ]
         waiting = [int(number) for line in lines[3:] for number in line.split()]
         assert len(waiting) == 4
-        assert not any(map(gone, waiting))
+        assert not any(map(ended, waiting))
         started.kill()
-        until(lambda: all(map(gone, waiting)))
+        until(lambda: all(map(ended, waiting)))
         assert started.stderr is not None
         assert "Traceback" not in started.stderr.read()
 
