@@ -1,5 +1,6 @@
 import dataclasses
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -257,7 +258,17 @@ def test_workers_prepare_the_same_batches_from_any_place_on(
         assert worker.targets.equal(inline.targets)
 
 
+@pytest.fixture
+def forks() -> Iterator[None]:
+    """Workers have what a test has patched, also where they are no forks by themselves."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("fork", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
 @forked
+@pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("end", [lambda: os._exit(1), lambda: os.kill(os.getpid(), signal.SIGKILL)])
 def test_a_worker_that_dies_is_an_error_and_no_wait(
     manifest: Path, tokens: Tokens, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
