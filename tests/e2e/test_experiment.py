@@ -92,7 +92,8 @@ def test_a_smoke_test_from_recipe_to_report(recipe: Path, call: Call) -> None:
     assert "--chunk 320ms --text text --weights int8" in command["measured"]["command"]
     code, out, _ = call("experiment", recipe, "--smoke", "--list")
     assert code == 0
-    assert out.count("done") == 3
+    assert out.count(" done   ") == 3
+    assert out.endswith(" of one core; all done\n")
     model = "runs/small-smoke/recognition/dense/3/model"
     code, out, err = call("report", results, "-o", "report.html", "--layers", model, "--markdown")
     assert code == 0, err

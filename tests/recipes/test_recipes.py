@@ -145,7 +145,7 @@ def test_other_tables_are_refused(
 
 def test_paper_table(follow: Follow) -> None:
     listed, smoke = follow("paper_table", 0)
-    assert re.search(r"\n54 runs, [0-9.]+ h of one core; left: [0-9.]+ (s|min|h), ", listed[1])
+    assert re.search(r"\n54 runs, [0-9.]+ h of one core; all done\n", listed[1])
     assert "done    recognition/k3-r2/1: WER composed " in smoke[1]
     results = read_results(Path("runs/paper_table-smoke/results/experiment.jsonl")).results
     assert list(results) == ["recognition/k3-r2/1"]

@@ -92,7 +92,7 @@ def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
         print(f"{run.name:48}{state:8}{run.minutes:8.1f} min")
         total += run.minutes
         left += 0.0 if state in ("done", "taken") else run.minutes
+    rest = f"left: {spoken(left)}, {spoken(left / jobs)} with {jobs} at a time"
     print(
-        f"{counted(len(runs), 'run')}, {spoken(total)} of one core; left: {spoken(left)}, "
-        f"{spoken(left / jobs)} with {jobs} at a time"
+        f"{counted(len(runs), 'run')}, {spoken(total)} of one core; {rest if left else 'all done'}"
     )
