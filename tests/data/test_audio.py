@@ -1,5 +1,6 @@
 import io
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldformer.data.audio import check_samples, convert, load_audio, resample, to_mono_16k
+from foldformer.data.audio import (
+    check_samples,
+    convert,
+    load_audio,
+    mono_floats,
+    resample,
+    to_mono_16k,
+)
 from foldformer.errors import InputError
 
 
@@ -221,6 +229,18 @@ def test_a_rate_must_be_positive(rate: int) -> None:
         to_mono_16k(np.zeros(1600), rate)
     with pytest.raises(InputError, match="sampling rate"):
         convert(np.zeros(1600), 16000, rate)
+
+
+def test_a_block_of_few_points_may_have_more_channels() -> None:
+    np.testing.assert_array_equal(mono_floats([[0.2, 0.4]]), np.float32([0.3]))
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="all names of files are UTF-8 there")
+def test_a_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.linspace(0, 0.5, 1600), 16000, "FLOAT")
+    renamed = path.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    np.testing.assert_array_equal(load_audio(renamed), np.linspace(0, 0.5, 1600, dtype=np.float32))
 
 
 @pytest.mark.parametrize("shape", [(), (2, 1600), (800, 2, 1)])

@@ -50,6 +50,14 @@ def test_every_training_text_survives(tokens: Tokens, text: str) -> None:
     assert tokens.decode(ids) == normalise(text)
 
 
+def test_two_spaces_in_a_row_are_one(tokens: Tokens) -> None:
+    space = (
+        tokens.encode("a b")[1:-1] if tokens.kind == "characters" else [tokens.symbols.index("▁")]
+    )
+    ids = [*tokens.encode("el"), *space, *space, *tokens.encode("no"), *space]
+    assert tokens.decode(ids) == "el no"
+
+
 def test_any_text_of_known_characters_survives(tokens: Tokens) -> None:
     @given(known_texts)
     def survives(text: str) -> None:

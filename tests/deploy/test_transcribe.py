@@ -422,10 +422,12 @@ def test_python(exported: Export, script: Callable[..., Any], recordings: list[P
     assert before[-1] < 20000 / RATE
     assert after[0] > before[-1]
     peak = found["errors"][0].split()[4].strip(";")
-    scale = f"the stream's samples reach {peak}; expected a full scale of 1.0"
+    scale = f"the stream: samples reach {peak}; expected a full scale of 1.0: divide"
+    assert found["errors"][0].startswith(scale)
+    assert found["errors"][1].startswith(scale)
     assert [each.split(":")[0] for each in found["errors"]] == [
-        scale,
-        scale,
+        "the stream",
+        "the stream",
         "stream",
         "sampling_rate",
         "chunk",

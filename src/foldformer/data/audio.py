@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,7 @@ import soundfile
 import soxr
 
 from foldformer.data.durations import SAMPLING_RATE as SAMPLING_RATE
+from foldformer.data.scale import check_scale
 from foldformer.errors import InputError
 
 SHORTEST = 0.04
@@ -25,7 +27,7 @@ RATES = (1000, 1_000_000)
 
 _UNKNOWN_LENGTH = 2**62  # what libsndfile says where a header does not know
 
-_LOUDEST = 100.0  # no decoder overshoots full scale (1.0) that far; 16-bit numbers as floats do
+_CHANNELS = 8  # that a block of few points in time may have; more than points: it lies across
 
 Samples = npt.NDArray[np.float32]
 
@@ -68,14 +70,16 @@ def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[soundfile.
     """
     name = name_of(source)
     with ExitStack() as stack:
+        opened: str | bytes | BinaryIO
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
-            if _is_pipe(path):
-                source = stack.enter_context(path.open("rb"))
-        if not isinstance(source, (str, os.PathLike)) and not source.seekable():
-            source = stack.enter_context(_copied(source, name))
+            opened = stack.enter_context(path.open("rb")) if _is_pipe(path) else _place(path)
+        else:
+            opened = source
+        if not isinstance(opened, (str, bytes)) and not opened.seekable():
+            opened = stack.enter_context(_copied(opened, name))
         try:
-            file = stack.enter_context(_Sequential(source))
+            file = stack.enter_context(_Sequential(opened))
             check_rate(file.samplerate, name)
             yield file
         except (soundfile.SoundFileError, OSError) as error:
@@ -83,6 +87,11 @@ def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[soundfile.
                 f"{name}: cannot be read as audio ({_reason(error)}); expected WAV, FLAC, Ogg or "
                 f"another format of libsndfile: convert it first"
             ) from None
+
+
+def _place(path: Path) -> str | bytes:
+    """The path for soundfile, which takes names that are not UTF-8 as bytes alone."""
+    return str(path) if sys.platform == "win32" else os.fsencode(path)
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is not typed
@@ -201,7 +210,7 @@ def mono_floats(samples: npt.ArrayLike, name: str = "samples") -> Samples:
         raise InputError(
             f"{name}: the samples are of type {array.dtype}; expected floats or signed integers"
         )
-    if array.ndim == 2 and array.shape[1] <= max(array.shape[0], 1):
+    if array.ndim == 2 and array.shape[1] <= max(array.shape[0], _CHANNELS):
         array = array.mean(axis=1)
     elif array.ndim != 1:
         raise InputError(
@@ -245,11 +254,7 @@ def check_samples(samples: Samples, sampling_rate: int, name: str = "samples") -
             f"{name}: sample {bad} ({bad / sampling_rate:.3f} s) is {samples[bad]}; "
             f"expected finite numbers: the recording is damaged"
         )
-    if peak > _LOUDEST:
-        raise InputError(
-            f"{name}: samples reach {peak:.0f}; expected a full scale of 1.0: "
-            f"divide 16-bit numbers by 32768"
-        )
+    check_scale(peak, name)
 
 
 def resample(samples: Samples, sampling_rate: float, target: float) -> Samples:

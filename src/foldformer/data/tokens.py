@@ -167,12 +167,13 @@ class Tokens:
         return [self._ids.get(symbol, UNKNOWN_ID) for symbol in text.replace(" ", SPACE)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, as the runtimes join symbols: blanks left out, "▁" as a space.
+        """The text of ids: symbols joined, blanks left out, "▁" as the space between two words.
 
-        An unknown symbol is written as `<unk>`, so that it cannot pass for correct text.
+        Several "▁" are one space: CTC writes two where a blank lies between them. An unknown
+        symbol is written as `<unk>`, so that it cannot pass for correct text.
         """
         joined = "".join(self.symbols[i] for i in ids if i != BLANK_ID)
-        return joined.replace(SPACE, " ").strip(" ")
+        return " ".join(word for word in joined.split(SPACE) if word)
 
     def count_unknown(self, texts: Iterable[str]) -> Counter[str]:
         """How often each character that has no symbol occurs in the texts, most frequent first."""

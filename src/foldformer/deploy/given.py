@@ -9,6 +9,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from foldformer.data.durations import SAMPLING_RATE
+from foldformer.data.scale import check_scale
 from foldformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     Sound = array[float] | NDArray[np.float32]
 
 
-_LOUDEST = 100.0
-"""What samples of full scale 1.0 never reach, and 16-bit numbers as floats do, as everywhere
-(`foldformer.data.audio`)."""
+_NAME = "the stream"
 
 
 class Given:
@@ -49,13 +48,13 @@ class Given:
                 raise InputError(
                     "the stream holds NaN or infinite samples; expected finite numbers"
                 )
-            _check_scale(max(map(abs, samples), default=0.0))
+            check_scale(max(map(abs, samples), default=0.0), _NAME)
             self._began = True
             return memoryview(samples)
         from foldformer.data.audio import mono_floats
 
         mono = mono_floats(samples)
-        _check_scale(float(abs(mono).max(initial=0.0)))
+        check_scale(float(abs(mono).max(initial=0.0)), _NAME)
         if self._incoming is None:
             from foldformer.data.incoming import Incoming
 
@@ -76,15 +75,6 @@ def mono_of(samples: "Sound") -> "Sound":
     from foldformer.data.audio import mono_floats
 
     return mono_floats(samples)
-
-
-def _check_scale(peak: float) -> None:
-    """Refuse what was never divided by the full scale; what is not finite is another mistake."""
-    if _LOUDEST < peak < math.inf:
-        raise InputError(
-            f"the stream's samples reach {peak:.0f}; expected a full scale of 1.0: divide 16-bit "
-            "numbers by 32768"
-        )
 
 
 def silence(num_samples: int) -> memoryview:
