@@ -71,6 +71,20 @@ def test_the_file_holds_every_weight_once(folder: Path, model: Model) -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+def test_others_may_read_what_the_user_lets_them_read(tmp_path: Path, model: Model) -> None:
+    (tmp_path / "other").touch()
+    save_model(tmp_path, model, ModelConfig(model=model.spec))
+    modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert modes["model.safetensors"] == modes["config.yaml"] == modes["other"]
+
+
+def test_an_export_is_no_model_folder(tmp_path: Path) -> None:
+    (tmp_path / "export.yaml").touch()
+    with pytest.raises(InputError, match=r"is an export, .* foldformer\.deploy\.load"):
+        load_model(tmp_path)
+
+
 def test_loading_does_not_import_the_compiler(folder: Path) -> None:
     """Which takes more than a second, and nothing needs it."""
     code = "import sys; from foldformer.checkpoint import load_model; load_model(sys.argv[1]); "

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,10 +53,13 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str,
     Raises:
         OSError: the disk is full, or the like.
     """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
     try:
         save_file(tensors, path, metadata=about)
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error)) from None
+    path.chmod(mode)  # safetensors leaves a file that nobody else may read
 
 
 def load_model(folder: str | Path) -> tuple[Model, ModelConfig]:
@@ -71,6 +75,11 @@ def load_model(folder: str | Path) -> tuple[Model, ModelConfig]:
         raise InputError(f"{folder}: {what}; expected a model folder with {CONFIG} and {WEIGHTS}")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
+            if (folder / "export.yaml").is_file():
+                raise InputError(
+                    f"{folder}: is an export, expected the model folder that it was made of; in "
+                    f"Python, foldformer.deploy.load opens exports"
+                )
             raise InputError(
                 f"{folder / name}: missing; a model folder needs {CONFIG} and {WEIGHTS}"
             )
