@@ -61,8 +61,9 @@ def residual_rate(linear: ResidualLinear, spec: TrainingSpec) -> float:
     """What `down` and `up` of a map learn at, in parts of the learning rate.
 
     A step of Adam is as large for an entry of `down` or `up` as for one of the shared weight, and a
-    step of each of the R terms of their product adds to the same matrix. That this makes shared
-    models of R = 16 better is shown by single trainings only, see `recipes/paper_table/LOG.md`.
+    step of each of the R terms of their product adds to the same matrix. With R = 16 the products
+    grew larger than what they are added to, and with R = 2 they did not; that less makes fewer
+    errors is shown by single trainings alone, see `recipes/paper_table/LOG.md`.
     """
     if spec.residual_rate is not None:
         return spec.residual_rate
