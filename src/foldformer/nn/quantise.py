@@ -41,12 +41,12 @@ class Quantised:
         return self.numbers * self.scales.repeat_interleave(self.block, dim=-2)[..., :rows, :]
 
 
-def quantise(matrix: Tensor, bits: Bits) -> Quantised:
+def quantise(matrix: Tensor, bits: Bits, largest: int = 127) -> Quantised:
     """The nearest multiples of one scale a column (8 bits), or a block of `BLOCK` rows (4 bits).
 
-    Zero stays zero. In 8 bits the scale is the largest magnitude / 127, so that both signs reach
-    as far. In 4 bits, where one step more matters, the number that is largest in magnitude becomes
-    -8, whatever its sign: a scale may be negative.
+    Zero stays zero. In 8 bits the scale is the largest magnitude / `largest`, so that both signs
+    reach as far. In 4 bits, where one step more matters, the number that is largest in magnitude
+    becomes -8, whatever its sign: a scale may be negative.
 
     >>> found = quantise(torch.tensor([[1.0, -3.0], [-0.5, 1.5]]), 8)
     >>> found.numbers
@@ -56,18 +56,19 @@ def quantise(matrix: Tensor, bits: Bits) -> Quantised:
     Args:
         matrix: (..., in, out), for x @ matrix.
         bits: 8 or 4.
+        largest: number in 8 bits, at most 127; in 4 bits there is no choice.
     """
     rows, columns = matrix.shape[-2:]
     block = rows if bits == 8 else BLOCK
     padded = F.pad(matrix, (0, 0, 0, -rows % block))
     blocks = padded.reshape(*matrix.shape[:-2], -1, block, columns)
     if bits == 8:
-        lowest, highest = -127, 127
+        lowest, highest = -largest, largest
         scales = blocks.abs().amax(-2) / highest
     else:
         lowest, highest = -8, 7
-        largest = blocks.abs().argmax(-2, keepdim=True)
-        scales = blocks.gather(-2, largest).squeeze(-2) / lowest
+        place = blocks.abs().argmax(-2, keepdim=True)
+        scales = blocks.gather(-2, place).squeeze(-2) / lowest
     steps = torch.where(scales == 0, 1, scales).unsqueeze(-2)
     numbers = (blocks / steps).round().clamp(lowest, highest).to(torch.int8)
     numbers = numbers.reshape(padded.shape)[..., :rows, :]

@@ -6,13 +6,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
-from torch import Tensor
 
 from foldformer.deploy.export.copies import remove_dead
 from foldformer.deploy.export.stored import hold, numbers_of, shape_of, store, store_rows
 from foldformer.deploy.export.views import PARAMETER, PLACES, parameters
 from foldformer.deploy.folder import ProductsSpec
-from foldformer.nn.quantise import THIN, Quantised, quantise
+from foldformer.nn.quantise import THIN, quantise
 
 DOMAIN = "com.microsoft"
 """ONNX Runtime's own operators: products of whole numbers whose result is in fp32."""
@@ -120,7 +119,7 @@ def _to_int8(
 ) -> None:
     """MatMulIntegerToFloat: x in uint8, rounded once for all that it is multiplied with."""
     matrix = torch.from_numpy(numbers_of(weight))
-    found = _reduced(matrix) if reduce_range else quantise(matrix, 8)
+    found = quantise(matrix, 8, _REDUCED) if reduce_range else quantise(matrix, 8)
     stored = found.dequantised().numpy()
     scales = hold(graph, weight, found.numbers.numpy(), found.scales[0].numpy(), stored)
     for node in products:
@@ -131,13 +130,6 @@ def _to_int8(
         numbers, scale, zero = rounded[x]
         inputs = [numbers, weight, scale, scales, zero, None]
         _replace(graph, node, "MatMulIntegerToFloat", inputs, {})
-
-
-def _reduced(matrix: Tensor) -> Quantised:
-    """`quantise` in 8 bits, with numbers from -64 to 64."""
-    scales = matrix.abs().amax(0, keepdim=True) / _REDUCED
-    numbers = (matrix / torch.where(scales == 0, 1, scales)).round().to(torch.int8)
-    return Quantised(numbers, scales, block=len(matrix))
 
 
 def _rounding(graph: ir.Graph, x: ir.Value) -> list[ir.Value]:
