@@ -25,7 +25,6 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 # Top-level module -> the distribution that brings it, where the two have different names.
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
-    "flashlight": "flashlight-text",
     "kaldi_native_fbank": "kaldi-native-fbank",
     "onnx_ir": "onnx-ir",
     "sherpa_onnx": "sherpa-onnx",
@@ -116,7 +115,7 @@ def test_a_missing_extra_is_one_line(
 
 def test_dependencies_are_those_that_are_imported() -> None:
     extras = PROJECT["optional-dependencies"]
-    users = ("torch", "beam", "hub", "transformers", "train", "export", "device")
+    users = ("torch", "hub", "transformers", "train", "export", "device")
     declared = names_of(PROJECT["dependencies"] + [r for extra in users for r in extras[extra]])
     modules = {name for path in PACKAGE.rglob("*.py") for name in imported(path)}
     assert {DISTRIBUTIONS.get(m, m) for m in modules} | NOT_IMPORTED_BY_US == declared

@@ -1,6 +1,5 @@
 import itertools
 import math
-import sys
 
 import pytest
 import torch
@@ -8,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from foldformer.decode.ctc import CtcGreedySearch, CtcGreedyState, ctc_beam
+from foldformer.decode.ctc import CtcBeamSearch, CtcGreedySearch
 from foldformer.decode.search import Hypothesis
-from foldformer.errors import MissingExtraError
 from foldformer.nn.heads.ctc import CtcHead, CtcSpec
 
 
@@ -30,6 +28,20 @@ def exact_scores(log_probs: Tensor) -> dict[tuple[int, ...], float]:
     return {tokens: math.log(probability) for tokens, probability in sums.items()}
 
 
+def best_frames(log_probs: Tensor, tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """Where the tokens begin in their most probable path, by enumeration of all (T, V)."""
+    paths = itertools.product(range(log_probs.shape[1]), repeat=len(log_probs))
+    same = [path for path in paths if tuple(k for k, _ in itertools.groupby(path) if k) == tokens]
+    best = max(
+        same, key=lambda path: sum(float(row[k]) for row, k in zip(log_probs, path, strict=True))
+    )
+    return tuple(
+        frame
+        for frame, token in enumerate(best)
+        if token and (frame == 0 or best[frame - 1] != token)
+    )
+
+
 def head() -> CtcHead:
     torch.manual_seed(0)
     model = CtcSpec().build(6, 4).eval()
@@ -37,12 +49,15 @@ def head() -> CtcHead:
     return model
 
 
-def passing(vocab: int) -> CtcHead:
+class Passing(CtcHead):
     """A head whose logits are its input."""
-    model = CtcSpec().build(vocab, vocab).eval()
-    model.output.weight.data = torch.eye(vocab)
-    model.output.bias.data.zero_()
-    return model
+
+    def log_probs(self, x: Tensor) -> Tensor:
+        return x.log_softmax(-1)
+
+
+def passing(vocab: int) -> CtcHead:
+    return Passing(CtcSpec(), vocab, vocab).eval()
 
 
 def greedy(log_probs: Tensor, lengths: list[int]) -> list[Hypothesis]:
@@ -78,10 +93,21 @@ def test_a_run_over_the_edge_of_a_chunk_is_one_token() -> None:
     assert (found.tokens, found.frames) == ((1, 1), (0, 3))
 
 
+def beam(
+    log_probs: Tensor, lengths: list[int], beam_size: int = 10, num_best: int = 1
+) -> list[list[Hypothesis]]:
+    """What the beam search finds in log-probabilities (B, T, V)."""
+    search = CtcBeamSearch(passing(log_probs.shape[-1]), beam_size, num_best)
+    return search.decode(log_probs, torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
 @settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, 24), max_size=5).map(sorted), seed=st.integers(0, 99))
-def test_chunks_equal_the_whole(cuts: list[int], seed: int) -> None:
-    search = CtcGreedySearch(head())
+def test_chunks_equal_the_whole(beam_size: int, cuts: list[int], seed: int) -> None:
+    search: CtcGreedySearch | CtcBeamSearch = CtcGreedySearch(head())
+    if beam_size > 1:
+        search = CtcBeamSearch(head(), beam_size)
     x = torch.randn(24, 6, generator=torch.Generator().manual_seed(seed))
     state = search.init_state()
     for start, end in itertools.pairwise([0, *cuts, 24]):
@@ -90,7 +116,6 @@ def test_chunks_equal_the_whole(cuts: list[int], seed: int) -> None:
     ((whole,),) = search.decode(x.unsqueeze(0), torch.tensor([24]))
     assert (chunked.tokens, chunked.frames) == (whole.tokens, whole.frames)
     assert chunked.score == pytest.approx(whole.score, rel=1e-5)
-    assert search.init_state() == CtcGreedyState()
 
 
 def test_search_of_a_batch_ignores_padding() -> None:
@@ -104,26 +129,39 @@ def test_search_of_a_batch_ignores_padding() -> None:
 
 
 @settings(max_examples=20)
-@given(frames=st.integers(1, 5), seed=st.integers(0, 99))
+@given(frames=st.integers(0, 5), seed=st.integers(0, 99))
 def test_wide_beam_sums_over_all_alignments(frames: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     log_probs = torch.randn(1, frames, 3, generator=generator).log_softmax(-1)
     expected = exact_scores(log_probs[0])
-    (found,) = ctc_beam(log_probs, torch.tensor([frames]), beam_size=1000, num_best=1000)
+    (found,) = beam(log_probs, [frames], beam_size=1000, num_best=1000)
     assert {h.tokens for h in found} == set(expected)
     assert len(found) == len(expected)
     for hypothesis in found:
-        assert hypothesis.score == pytest.approx(expected[hypothesis.tokens], abs=1e-4)
+        assert hypothesis.score == pytest.approx(expected[hypothesis.tokens], abs=1e-5)
+        assert hypothesis.frames == best_frames(log_probs[0], hypothesis.tokens)
         rows = log_probs[0, list(hypothesis.frames), list(hypothesis.tokens)]
         assert list(hypothesis.log_probs) == pytest.approx(rows.tolist())
     assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 99))
+def test_narrow_beam_keeps_part_of_the_alignments(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    log_probs = (2 * torch.randn(1, 6, 3, generator=generator)).log_softmax(-1)
+    expected = exact_scores(log_probs[0])
+    (found,) = beam(log_probs, [6], beam_size=3, num_best=5)
+    assert 1 <= len(found) <= 3
+    assert all(h.score <= expected[h.tokens] + 1e-5 for h in found)
+    assert found[0].score >= greedy(log_probs, [6])[0].score - 1e-5
 
 
 def test_beam_finds_what_greedy_misses() -> None:
     """Blank has the best path, 0.6 x 0.6, and token 1 the best sum, 1 - 0.36."""
     log_probs = torch.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
     assert greedy(log_probs, [2])[0].tokens == ()
-    (found,) = ctc_beam(log_probs, torch.tensor([2]), num_best=2)
+    (found,) = beam(log_probs, [2], num_best=2)
     assert [h.tokens for h in found] == [(1,), ()]
     assert found[0].score == pytest.approx(math.log(0.64), abs=1e-5)
 
@@ -132,22 +170,21 @@ def test_beam_of_a_batch() -> None:
     """Lengths, number of hypotheses, frames of the tokens, tokens of probability 0."""
     log_probs = from_paths([[0, 1, 1, 0, 1, 2], [3, 0, 2, 1, 1, 1]])
     log_probs[:, :, 3] = torch.where(log_probs[:, :, 3] < -1, -math.inf, log_probs[:, :, 3])
-    first, second = ctc_beam(log_probs, torch.tensor([6, 3]), beam_size=30, num_best=3)
+    first, second = beam(log_probs, [6, 3], beam_size=30, num_best=3)
     assert len(first) == len(second) == 3
     assert (first[0].tokens, first[0].frames) == ((1, 1, 2), (1, 4, 5))
     assert (second[0].tokens, second[0].frames) == ((3, 2), (0, 2))
     assert all(h.score > -math.inf for h in first + second)
 
 
-def test_beam_without_flashlight(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("flashlight")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "flashlight", None)
-    with pytest.raises(MissingExtraError, match=r"flashlight-text is .* 'foldformer\[beam\]'"):
-        ctc_beam(torch.zeros(1, 1, 2), torch.tensor([1]))
+def test_the_state_of_a_beam_is_no_longer_than_it() -> None:
+    search = CtcBeamSearch(head(), beam_size=4)
+    state = search.advance(search.init_state(), torch.randn(50, 6))
+    assert len(state.prefixes) == 4
+    assert state.num_frames == 50
 
 
 @pytest.mark.parametrize("name", ["beam_size", "num_best"])
 def test_beam_of_nothing(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected 1 or more, got 0"):
-        ctc_beam(torch.zeros(1, 1, 2), torch.tensor([1]), **{name: 0})
+        CtcBeamSearch(head(), **{"beam_size": 2, "num_best": 2, name: 0})

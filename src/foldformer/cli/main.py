@@ -20,7 +20,6 @@ _EXTRAS = {
     "safetensors": ("safetensors", "torch"),
     "sentencepiece": ("sentencepiece", "torch"),
     "tqdm": ("tqdm", "torch"),
-    "flashlight": ("flashlight-text", "beam"),
     "transformers": ("transformers", "transformers"),
     "lightning": ("lightning", "train"),
     "lhotse": ("lhotse", "train"),

@@ -1,12 +1,16 @@
 """Searches over the frame-wise probabilities of a CTC head."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from foldformer.decode.bootstrap import Array
 from foldformer.decode.search import BLANK, Hypothesis, Search
-from foldformer.errors import MissingExtraError
 from foldformer.nn.heads.ctc import CtcHead
 
 
@@ -56,87 +60,142 @@ class CtcGreedySearch(Search[CtcGreedyState]):
         return [state.hypothesis]
 
 
-class CtcBeamSearch(Search[tuple[Tensor, ...]]):
-    """`ctc_beam` of all frames so far, which are its state: for utterances, not endless streams."""
+@dataclass(frozen=True)
+class Alignments:
+    """Those of a prefix that end alike: in a blank, or in the prefix's last token."""
+
+    total: float = -math.inf
+    """Log of their probabilities' sum."""
+    best: float = -math.inf
+    """Log-probability of the most probable one."""
+    frames: tuple[int, ...] = ()
+    """In that one, the frame at which each token begins."""
+    log_probs: tuple[float, ...] = ()
+    """The log-probability of each token there."""
+
+    def stay(self, log_prob: float) -> "Alignments":
+        """One frame later, without a new token."""
+        return replace(self, total=self.total + log_prob, best=self.best + log_prob)
+
+    def begin(self, log_prob: float, frame: int) -> "Alignments":
+        """One frame later, with a new token that begins there."""
+        return Alignments(
+            self.total + log_prob,
+            self.best + log_prob,
+            (*self.frames, frame),
+            (*self.log_probs, log_prob),
+        )
+
+    def join(self, other: "Alignments") -> "Alignments":
+        """Both together."""
+        better = self if self.best >= other.best else other
+        return replace(better, total=float(np.logaddexp(self.total, other.total)))
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Tokens that an utterance may begin with."""
+
+    blank: Alignments = Alignments(0.0, 0.0)
+    token: Alignments = Alignments()
+
+    @cached_property
+    def all(self) -> Alignments:
+        """All of its alignments."""
+        return self.blank.join(self.token)
+
+
+@dataclass(frozen=True)
+class CtcBeamState:
+    """The prefixes that are followed, by their tokens, best first."""
+
+    prefixes: Mapping[tuple[int, ...], Prefix] = field(default_factory=lambda: {(): Prefix()})
+    num_frames: int = 0
+
+
+class CtcBeamSearch(Search[CtcBeamState]):
+    """Prefix beam search (Graves, ICML 2014, without a language model).
+
+    The score of a hypothesis sums over all alignments that stay in the beam; its frames are those
+    of the most probable one.
+
+    Args:
+        head: gives the log-probabilities of each frame's token.
+        beam_size: prefixes kept after each frame, 1 or more.
+        num_best: hypotheses returned at most, 1 or more.
+    """
 
     def __init__(self, head: CtcHead, beam_size: int, num_best: int = 1) -> None:
+        for name, number in (("beam_size", beam_size), ("num_best", num_best)):
+            if number < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {number}")
         self.head = head
         self.beam_size = beam_size
         self.num_best = num_best
 
-    def init_state(self) -> tuple[Tensor, ...]:
+    def init_state(self) -> CtcBeamState:
         """The state before the first frame."""
-        return ()
+        return CtcBeamState()
 
     @torch.no_grad()
-    def advance(self, state: tuple[Tensor, ...], encoder_out: Tensor) -> tuple[Tensor, ...]:
+    def advance(self, state: CtcBeamState, encoder_out: Tensor) -> CtcBeamState:
         """The state after the next frames (T, D) of encoder outputs."""
-        return (*state, self.head.log_probs(encoder_out))
+        prefixes = state.prefixes
+        rows = self.head.log_probs(encoder_out).double().cpu().numpy()
+        for frame, row in enumerate(rows, start=state.num_frames):
+            prefixes = self._step(prefixes, row, frame)
+        return CtcBeamState(prefixes, state.num_frames + len(rows))
 
-    def hypotheses(self, state: tuple[Tensor, ...]) -> list[Hypothesis]:
+    def hypotheses(self, state: CtcBeamState) -> list[Hypothesis]:
         """The most probable token sequences, best first."""
-        if not state:
-            return [Hypothesis()]
-        log_probs = torch.cat(state)[None]
-        lengths = torch.tensor([log_probs.shape[1]])
-        return ctc_beam(log_probs, lengths, self.beam_size, self.num_best)[0]
-
-
-_IMPOSSIBLE = -1e30
-
-
-@torch.no_grad()
-def ctc_beam(
-    log_probs: Tensor, lengths: Tensor, beam_size: int = 10, num_best: int = 1
-) -> list[list[Hypothesis]]:
-    """Prefix beam search: scores sum over all alignments that stay in the beam, best first.
-
-    By flashlight-text, without a language model. A prefix that ends in a token and the same
-    prefix with a blank after it take two places in the beam. Frames are those of one alignment.
-
-    Args:
-        log_probs: frame-wise log-probabilities (B, T, V).
-        lengths: valid frames of each utterance (B,).
-        beam_size: places in the beam, 1 or more.
-        num_best: hypotheses to return at most for each utterance, 1 or more.
-
-    Raises:
-        MissingExtraError: flashlight-text is not installed.
-        ValueError: `beam_size` or `num_best` below 1.
-    """
-    try:
-        from flashlight.lib.text import decoder as flashlight
-    except ModuleNotFoundError:
-        raise MissingExtraError("flashlight-text", "beam") from None
-    for name, number in (("beam_size", beam_size), ("num_best", num_best)):
-        if number < 1:
-            raise ValueError(f"{name}: expected 1 or more, got {number}")
-    options = flashlight.LexiconFreeDecoderOptions(
-        beam_size=beam_size,
-        beam_size_token=log_probs.shape[-1],
-        beam_threshold=float("inf"),
-        lm_weight=0.0,
-        sil_score=0.0,
-        log_add=True,
-        criterion_type=flashlight.CriterionType.CTC,
-    )
-    decoder = flashlight.LexiconFreeDecoder(options, flashlight.ZeroLM(), BLANK, BLANK, [])
-    # Two impossible paths add up to NaN in flashlight, which spoils the order of all others.
-    log_probs = log_probs.float().cpu().clamp(min=_IMPOSSIBLE).contiguous()
-    results = []
-    for rows, length in zip(log_probs, lengths.tolist(), strict=True):
-        found = [
-            # flashlight adds a frame at both ends
-            _from_path(result.tokens[1:-1], result.score, rows)
-            for result in decoder.decode(rows.data_ptr(), length, rows.shape[-1])
-            if result.score > _IMPOSSIBLE / 2
+        found = [(tokens, prefix.all) for tokens, prefix in state.prefixes.items()]
+        return [
+            Hypothesis(tokens, each.total, each.frames, each.log_probs)
+            for tokens, each in found[: self.num_best]
         ]
-        results.append(sorted(found, key=lambda h: h.score, reverse=True)[:num_best])
-    return results
 
+    def _step(
+        self, prefixes: Mapping[tuple[int, ...], Prefix], row: Array, frame: int
+    ) -> dict[tuple[int, ...], Prefix]:
+        """The best prefixes after one frame with log-probabilities (V,)."""
+        places = {tokens: place for place, tokens in enumerate(prefixes)}
+        before = np.array([prefix.all.total for prefix in prefixes.values()])
+        longer = before[:, None] + row  # of each prefix with each token more (N, V)
+        longer[:, BLANK] = -math.inf
+        kept: dict[tuple[int, ...], Prefix] = {}
+        for tokens, prefix in prefixes.items():
+            if tokens:  # the same token is a new one after a blank alone
+                last = tokens[-1]
+                longer[places[tokens], last] = prefix.blank.total + row[last]
+        for tokens, prefix in prefixes.items():
+            token = prefix.token
+            if tokens:
+                last = tokens[-1]
+                token = token.stay(float(row[last]))
+                parent = places.get(tokens[:-1])
+                if parent is not None:  # which leads to this one, too
+                    longer[parent, last] = -math.inf
+                    token = token.join(self._begun(prefixes, tokens, row, frame))
+            kept[tokens] = Prefix(prefix.all.stay(float(row[BLANK])), token)
+        names = list(prefixes)
+        flat = longer.ravel()
+        number = min(self.beam_size, flat.size)
+        for index in np.argpartition(-flat, number - 1)[:number]:
+            if flat[index] > -math.inf:
+                place, token_id = divmod(int(index), len(row))
+                tokens = (*names[place], token_id)
+                begun = self._begun(prefixes, tokens, row, frame)
+                kept[tokens] = Prefix(Alignments(), begun)
+        ranked = sorted(kept.items(), key=lambda each: each[1].all.total, reverse=True)
+        possible = [each for each in ranked if each[1].all.total != -math.inf]
+        return dict(possible[: self.beam_size])
 
-def _from_path(path: list[int], score: float, rows: Tensor) -> Hypothesis:
-    before = [BLANK, *path]
-    frames = tuple(t for t, k in enumerate(path) if k not in (BLANK, before[t]))
-    log_probs = tuple(float(rows[t, path[t]]) for t in frames)
-    return Hypothesis(tuple(path[t] for t in frames), score, frames, log_probs)
+    @staticmethod
+    def _begun(
+        prefixes: Mapping[tuple[int, ...], Prefix], tokens: tuple[int, ...], row: Array, frame: int
+    ) -> Alignments:
+        """Those of a prefix whose last token begins at this frame."""
+        *earlier, last = tokens
+        prefix = prefixes[tuple(earlier)]
+        source = prefix.blank if earlier and earlier[-1] == last else prefix.all
+        return source.begin(float(row[last]), frame)
