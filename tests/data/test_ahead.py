@@ -1,5 +1,7 @@
 """Items come as they are, one of them before it is asked for."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -78,3 +80,9 @@ def test_the_thread_itself_may_be_the_one_that_ends_it() -> None:
     assert closed.wait(30)
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_it_may_be_left_open_to_the_end_of_python() -> None:
+    script = "from foldformer.data.ahead import ahead; left = ahead(iter(range(9))); next(left)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,6 +1,7 @@
 """The next item is fetched while the present one is worked on."""
 
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,5 +60,6 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             raise found.error
     finally:
         unwanted.set()
-        if threading.current_thread() is not thread:  # which may collect this as garbage
+        # The thread may collect this as garbage; and Python that ends lets nobody wait for threads.
+        if threading.current_thread() is not thread and not sys.is_finalizing():
             thread.join()

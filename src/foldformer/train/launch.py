@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar, cast
 
 import torch
+from tqdm import tqdm
 
 from foldformer.errors import FoldformerError, InputError, SpecError, Stopped
 from foldformer.train.group import LostError, store_at
@@ -243,6 +244,8 @@ def _run(
     os.setsid()  # Ctrl-C comes from the process that watches, and not twice
     # Those that prepare batches are started as they are anywhere else.
     multiprocessing.set_start_method(None, force=True)
+    # Its own lock is a semaphore from Python 3.14 on, which a process that is killed leaves behind.
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if prepare is not None:
         prepare()
