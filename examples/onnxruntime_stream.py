@@ -94,7 +94,7 @@ def main() -> None:
     # CTC: of equal neighbours one is kept, and then no blank, which has the id 0.
     changed = np.diff(best, prepend=-1) != 0
     text = "".join(symbols[token] for token in best[changed] if token != 0)
-    print(text.replace("▁", " ").strip())
+    print(" ".join(text.replace("▁", " ").split()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from foldformer.decode.words import words_of
 
 def transcript(*tokens: tuple[str, float, float]) -> Transcript:
     """Tokens with their times and scores."""
-    text = "".join(symbol for symbol, _, _ in tokens).replace("▁", " ").strip()
+    text = " ".join("".join(symbol for symbol, _, _ in tokens).replace("▁", " ").split())
     symbols, times, scores = zip(*tokens, strict=True) if tokens else ((), (), ())
     return Transcript(text, symbols, times, scores, sum(scores))
 

@@ -93,7 +93,7 @@ def assert_heard(tokens: Tokens, found: Results, expected: Sequence[Hypothesis])
     for result, hypothesis in zip(found, expected, strict=True):
         symbols = [tokens.symbols[i].replace(SPACE, " ") for i in hypothesis.tokens]
         assert result["tokens"] == symbols
-        assert result["text"].strip() == tokens.decode(hypothesis.tokens)
+        assert " ".join(result["text"].split()) == tokens.decode(hypothesis.tokens)
         times = np.array(result["times"])
         assert np.abs(times - FRAME * np.array(hypothesis.frames)).max(initial=0) < FRAME + 1e-4
 
