@@ -107,8 +107,16 @@ def test_a_finished_run_again_and_longer(tmp_path: Path, write_config: Write, ca
     assert code == 0, err
     last = torch.load(tmp_path / "model" / "training" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 9
-    steps = ("--training.steps", 9)
-    code, _, err = call("train", path, "--accept-changes", *steps, "--model.encoder.uses", 1)
+    steps = ("--training.steps", 12)
+    rates = ("--training.learning_rate", 1e-30, "--training.residual_rate", 0.125)
+    code, _, err = call("train", path, "--accept-changes", *steps, *rates)
+    assert code == 0, err
+    still = torch.load(tmp_path / "model" / "training" / "last.ckpt", weights_only=True)
+    assert still["global_step"] == 12
+    assert equal(still["state_dict"], last["state_dict"])
+    code, _, err = call(
+        "train", path, "--accept-changes", *steps, *rates, "--model.encoder.uses", 1
+    )
     assert code == 2
     assert "model.encoder.uses 3 -> 1; it cannot go on with model.encoder.uses changed" in err
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
 from foldformer.model import ModelSpec
 from foldformer.nn.encoder import EncoderSpec
@@ -17,7 +18,7 @@ from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
 from foldformer.spec import from_dict, kinds
 from foldformer.train.config import TrainingSpec
-from foldformer.train.schedule import factor, make_optimizer
+from foldformer.train.schedule import factor, follow, make_optimizer, settings_of
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,36 @@ def test_the_rate_of_residuals(rank, rate: float | None, expected: float) -> Non
                 assert group["lr"] == pytest.approx(0.5 * share * own), names[parameter]
         optimizer.step()
         schedule.step()
+
+
+def test_an_optimizer_goes_on_with_new_settings() -> None:
+    """As if they had been there from the beginning, but for what the weights have become."""
+
+    def made(**settings) -> tuple[AdamW, LambdaLR]:
+        model = ResidualSpec(rank=8).build(16, 8, uses=2)
+        return make_optimizer(model, TrainingSpec(steps=8, warmup=2, decay="linear", **settings))
+
+    def told(optimizer: AdamW) -> list[dict]:
+        return [
+            {key: value for key, value in group.items() if key != "params"}
+            for group in optimizer.param_groups
+        ]
+
+    changes = {"learning_rate": 0.25, "weight_decay": 0.5, "betas": (0.5, 0.75)}
+    before, after = made(), made(residual_rate=0.125, **changes)
+    for optimizer, schedule in (before, after):
+        for _ in range(3):
+            optimizer.step()
+            schedule.step()
+    resumed = made(residual_rate=0.125, **changes)
+    settings = settings_of(resumed[0])
+    for part, state in zip(resumed, before, strict=True):
+        part.load_state_dict(state.state_dict())
+    assert told(resumed[0]) == told(before[0])
+    for _ in range(2):
+        follow(*resumed, settings)
+        assert told(resumed[0]) == told(after[0])
+        for optimizer, schedule in (resumed, after):
+            optimizer.step()
+            schedule.step()
+    assert told(resumed[0]) == told(after[0])

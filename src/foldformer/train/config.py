@@ -102,8 +102,8 @@ class TrainingSpec(Spec):
     validate_every: int = 500
     """Steps between validations."""
     save_every: int | None = None
-    """Steps between saves of the state that a stopped run goes on from; without it, the state is
-    saved before each validation. It is saved at the last step, too."""
+    """Steps between more saves of the state that a stopped run goes on from, besides those before
+    each validation and at the last step."""
     threads: int = 0
     """CPU threads of PyTorch; 0 leaves its default."""
 

@@ -46,13 +46,13 @@ class Curve(Callback):
         self._rows = list(state_dict["rows"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._since = time.monotonic()
+        """Start the clock, unless a validation that was made up for has."""
+        if self._since is None:
+            self._since = time.monotonic()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same where a validation is made up for first."""
-        if self._since is None:
-            self._since = time.monotonic()
+        self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self,

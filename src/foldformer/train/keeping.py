@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,26 @@ from foldformer.train.state import how_to_go_on
 class StateKeeper(Callback):
     """Saves the state into one file; after Ctrl-C or SIGTERM at the end of the step, then stops.
 
-    In a validation a signal saves nothing: the state of the step before it is already there. A
-    second signal does not wait for anything. This must stand last in the list of callbacks, so
-    that the others have done their part of the step.
+    In a validation a signal saves nothing: the state of its step is already there. A second signal
+    does not wait for anything. This must stand last in the list of callbacks, so that the others
+    have done their part of the step.
 
     Several processes stop together, whichever of them got the signal.
 
     Args:
         last: the file.
-        every: steps between saves.
+        every: at multiples of which steps it is saved; those of a validation must be among them.
         group: the processes.
         num_valid: batches of a validation that each of them has at least.
     """
 
-    def __init__(self, last: Path, every: int, group: Group = ALONE, num_valid: int = 0) -> None:
+    def __init__(
+        self,
+        last: Path,
+        every: Collection[int],
+        group: Group = ALONE,
+        num_valid: int = 0,
+    ) -> None:
         self._last = last
         self._every = every
         self._group = group
@@ -74,7 +81,8 @@ class StateKeeper(Callback):
         if not stepped:
             return
         number = self._agreed()
-        if number or step % self._every == 0 or step == trainer.max_steps:
+        due = step == trainer.max_steps or any(step % every == 0 for every in self._every)
+        if number or due:
             self._save(trainer)
             number = number or self._agreed()
         if number:

@@ -7,6 +7,8 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
 from foldformer.data.batches import Batch
 from foldformer.data.tokens import Tokens
@@ -16,7 +18,7 @@ from foldformer.model import Model
 from foldformer.train.config import TrainConfig
 from foldformer.train.distillation import Distillation, losses_of
 from foldformer.train.group import ALONE, Group
-from foldformer.train.schedule import make_optimizer
+from foldformer.train.schedule import follow, make_optimizer, settings_of
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class TrainingModule(L.LightningModule):
         self.parts: list[tuple[Batch, Tensor]] = []
         """The batches of the present step so far, each with its losses (B,), in nats."""
         self.audio_seconds = 0.0
+        self._settings: list[dict[str, object]] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch in nats for each token of its step.
@@ -123,10 +126,18 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with its schedule, stepped every step."""
         optimizer, schedule = make_optimizer(self.model, self.config.training)
+        self._settings = settings_of(optimizer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def on_train_start(self) -> None:
+        """Learn as the configuration says now: a state that was loaded says how it began."""
+        optimizer, schedule = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
+        assert isinstance(optimizer, AdamW)
+        assert isinstance(schedule, LambdaLR)
+        follow(optimizer, schedule, self._settings)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

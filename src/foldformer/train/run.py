@@ -178,7 +178,7 @@ def _train(
         callbacks.append(Progress(spec.steps))
     assert isinstance(valid.sampler, Share)
     num_valid = -group.largest(-len(valid.sampler.places))  # the smallest
-    every = spec.save_every or spec.validate_every
+    every = {spec.validate_every, spec.save_every or spec.validate_every}
     callbacks.append(StateKeeper(state / LAST, every, group, num_valid))
     trainer = _trainer(spec, state, callbacks, place, strategy_of(strategy, model, spec))
     group.expect()

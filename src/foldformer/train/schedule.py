@@ -1,6 +1,7 @@
 """The learning rate over the steps and of the weights, and which of them decay."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 from torch.optim import AdamW
@@ -28,26 +29,29 @@ def make_optimizer(model: nn.Module, spec: TrainingSpec) -> tuple[AdamW, LambdaL
     Weight decay pulls matrices towards zero. On a product (`down @ up`, `basis @ coefficients`) it
     would be a decay of another kind, and norms and biases have no scale to lose: these have none.
     Low-rank residuals learn at `spec.residual_rate` of the learning rate.
+
+    What the groups of parameters are depends on the model alone, so that the state of an optimiser
+    fits one of another specification.
     """
-    rates = {
-        parameter: residual_rate(module, spec)
+    ranks = {
+        parameter: _mean_rank(module)
         for module in model.modules()
         if isinstance(module, ResidualLinear)
         for parameter in (module.down, module.up)
         if parameter is not None
     }
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 0.0): [], (False, 0.0): []}
     for name, parameter in model.named_parameters():
         decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in _NO_DECAY
-        groups.setdefault((decays, rates.get(parameter, 1.0)), []).append(parameter)
+        groups.setdefault((decays, ranks.get(parameter, 0.0)), []).append(parameter)
     optimizer = AdamW(
         [
             {
                 "params": parameters,
-                "lr": rate * spec.learning_rate,
+                "lr": residual_rate(rank, spec) * spec.learning_rate,
                 "weight_decay": spec.weight_decay if decays else 0.0,
             }
-            for (decays, rate), parameters in groups.items()
+            for (decays, rank), parameters in groups.items()
         ],
         lr=spec.learning_rate,
         betas=(spec.betas[0], spec.betas[1]),
@@ -57,7 +61,34 @@ def make_optimizer(model: nn.Module, spec: TrainingSpec) -> tuple[AdamW, LambdaL
     return optimizer, LambdaLR(optimizer, lambda step: factor(spec, step))
 
 
-def residual_rate(linear: ResidualLinear, spec: TrainingSpec) -> float:
+def settings_of(optimizer: AdamW) -> list[dict[str, object]]:
+    """What each group of a new optimiser is told: its rate at the peak, its decay and its betas."""
+    names = ("initial_lr", "weight_decay", "betas")
+    return [{name: group[name] for name in names} for group in optimizer.param_groups]
+
+
+def follow(optimizer: AdamW, schedule: LambdaLR, settings: Sequence[Mapping[str, object]]) -> None:
+    """Let an optimiser whose state was loaded go on with other settings than the state holds.
+
+    The rate becomes that of the schedule's next step, as the schedule itself would set it.
+
+    Args:
+        optimizer: with its state, which has brought back the settings of then.
+        schedule: with its state.
+        settings: for each group, see `settings_of`.
+    """
+    for group, told in zip(optimizer.param_groups, settings, strict=True):
+        group.update(told)
+    schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+    for group, share in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
+        group["lr"] = group["initial_lr"] * share(schedule.last_epoch)
+
+
+def _mean_rank(linear: ResidualLinear) -> float:
+    return sum(linear.ranks) / linear.uses
+
+
+def residual_rate(rank: float, spec: TrainingSpec) -> float:
     """What `down` and `up` of a map learn at, in parts of the learning rate.
 
     A step of Adam is as large for an entry of `down` or `up` as for one of the shared weight, and a
@@ -65,7 +96,8 @@ def residual_rate(linear: ResidualLinear, spec: TrainingSpec) -> float:
     grew larger than what they are added to, and with R = 2 they did not; that less makes fewer
     errors is shown by single trainings alone, see `recipes/paper_table/LOG.md`.
     """
+    if not rank:
+        return 1.0
     if spec.residual_rate is not None:
         return spec.residual_rate
-    rank = sum(linear.ranks) / linear.uses
-    return min(1.0, math.sqrt(2 / rank)) if rank else 1.0
+    return min(1.0, math.sqrt(2 / rank))
