@@ -88,9 +88,9 @@ def talkative() -> Model:
 def recognizer(talkative: Model) -> Callable[..., Recognizer]:
     """Make a recogniser: `recognizer(head="ctc", beam=2)`."""
 
-    def make(head: str | None = None, beam: int = 1) -> Recognizer:
+    def make(head: str | None = None, beam: int = 1, num_best: int = 1) -> Recognizer:
         config = ModelConfig(model=talkative.spec)
-        return Recognizer(talkative, Tokens(SYMBOLS), config, head, beam)
+        return Recognizer(talkative, Tokens(SYMBOLS), config, head, beam, num_best)
 
     return make
 

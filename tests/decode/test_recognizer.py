@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from foldformer.data.pieces import pieces
 from foldformer.decode.recognizer import Recognizer
 from foldformer.decode.transcript import Segment
-from foldformer.errors import InputError, MissingExtraError
+from foldformer.errors import InputError, MissingExtraError, SpecError
 
 Make = Callable[..., Recognizer]
 
@@ -44,6 +44,23 @@ def test_a_short_recording_is_one_segment(recognizer: Make, chunk: int | None) -
     assert (segment.start, segment.end) == (0.0, 2.0)
     assert list(segment.transcripts) == made.alternatives(wav(2), chunk=chunk)
     assert segment.transcripts[0].text
+
+
+@pytest.mark.parametrize("chunk", [None, 8])
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+def test_alternatives_differ(recognizer: Make, head: str, chunk: int | None) -> None:
+    """Also where hypotheses of a stream differ in what comes after the end alone."""
+    (best,), found = (
+        recognizer(head, 6, number).alternatives(wav(2), chunk=chunk) for number in (1, 5)
+    )
+    assert found[0] == best
+    assert len({each.text for each in found}) == len(found) > 1
+
+
+@pytest.mark.parametrize(("beam", "number"), [(1, 0), (2, 3), (4, -1)])
+def test_alternatives_that_no_beam_holds(recognizer: Make, beam: int, number: int) -> None:
+    with pytest.raises(SpecError, match=f"num_best: expected 1 to {beam}, .* got {number}"):
+        recognizer("ctc", beam, number)
 
 
 @pytest.mark.parametrize("head", ["ctc", "transducer"])

@@ -12,9 +12,7 @@ from foldformer.nn.heads.ctc import CtcHead
 from foldformer.nn.heads.transducer import TransducerHead
 
 
-def choose_search(
-    model: Model, head: str | None = None, beam: int = 1, num_best: int = 1
-) -> Search[Any]:
+def choose_search(model: Model, head: str | None = None, beam: int = 1) -> Search[Any]:
     """The search for a head of a model.
 
     What it finds is what sherpa-onnx finds: for a transducer, `<unk>` counts as a blank.
@@ -23,21 +21,17 @@ def choose_search(
         model: with the head.
         head: its kind; the first of the model unless given.
         beam: hypotheses kept on the way; 1 is greedy.
-        num_best: hypotheses returned at most.
 
     Raises:
-        SpecError: the model has no such head, or `beam` is less than 1 or than `num_best`.
+        SpecError: the model has no such head, or `beam` is less than 1.
     """
-    if not 1 <= num_best <= beam:
-        raise SpecError(
-            f"beam: expected 1 or more and no fewer than the {num_best} hypotheses asked for, "
-            f"got {beam}"
-        )
+    if beam < 1:
+        raise SpecError(f"beam: expected 1 or more, got {beam}")
     module = model.head(head or next(iter(model.heads)))
     if isinstance(module, CtcHead):
-        return CtcGreedySearch(module) if beam == 1 else CtcBeamSearch(module, beam, num_best)
+        return CtcGreedySearch(module) if beam == 1 else CtcBeamSearch(module, beam)
     if isinstance(module, TransducerHead):
         if beam == 1:
             return TransducerGreedySearch(module, unk=UNKNOWN_ID)
-        return TransducerBeamSearch(module, beam, num_best, unk=UNKNOWN_ID)
+        return TransducerBeamSearch(module, beam, unk=UNKNOWN_ID)
     raise SpecError(f"head: no search is known for {head!r}")

@@ -122,16 +122,13 @@ class CtcBeamSearch(Search[CtcBeamState]):
     Args:
         head: gives the log-probabilities of each frame's token.
         beam_size: prefixes kept after each frame, 1 or more.
-        num_best: hypotheses returned at most, 1 or more.
     """
 
-    def __init__(self, head: CtcHead, beam_size: int, num_best: int = 1) -> None:
-        for name, number in (("beam_size", beam_size), ("num_best", num_best)):
-            if number < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {number}")
+    def __init__(self, head: CtcHead, beam_size: int) -> None:
+        if beam_size < 1:
+            raise ValueError(f"beam_size: expected 1 or more, got {beam_size}")
         self.head = head
         self.beam_size = beam_size
-        self.num_best = num_best
 
     def init_state(self) -> CtcBeamState:
         """The state before the first frame."""
@@ -147,11 +144,10 @@ class CtcBeamSearch(Search[CtcBeamState]):
         return CtcBeamState(prefixes, state.num_frames + len(rows))
 
     def hypotheses(self, state: CtcBeamState) -> list[Hypothesis]:
-        """The most probable token sequences, best first."""
+        """The hypotheses in the beam, best first."""
         found = [(tokens, prefix.all) for tokens, prefix in state.prefixes.items()]
         return [
-            Hypothesis(tokens, each.total, each.frames, each.log_probs)
-            for tokens, each in found[: self.num_best]
+            Hypothesis(tokens, each.total, each.frames, each.log_probs) for tokens, each in found
         ]
 
     def _step(

@@ -23,7 +23,7 @@ from foldformer.decode.choose import choose_search
 from foldformer.decode.search import Hypothesis, Search, until
 from foldformer.decode.stream import Stream
 from foldformer.decode.transcript import Segment, Transcript, later
-from foldformer.errors import InputError, MissingExtraError
+from foldformer.errors import InputError, MissingExtraError, SpecError
 from foldformer.model import Model
 from foldformer.nn.subsampling import FACTOR
 
@@ -59,12 +59,18 @@ class Recognizer:
             beam: hypotheses kept by the search; 1 is greedy.
             num_best: of them, those that `alternatives` returns at most.
             card: the model card in Markdown, which is saved with the model.
+
+        Raises:
+            SpecError: there is no such head, or `beam` is less than 1 or than `num_best`.
         """
+        if not 1 <= num_best <= max(beam, 1):
+            raise SpecError(f"num_best: expected 1 to {beam}, which is the beam, got {num_best}")
         self.card = card
         self.model = model
         self.tokens = tokens
         self.config = config
-        self.search: Search[Any] = choose_search(model, head, beam, num_best)
+        self.search: Search[Any] = choose_search(model, head, beam)
+        self._num_best = num_best
 
     @classmethod
     def load(
@@ -160,7 +166,7 @@ class Recognizer:
     def alternatives(
         self, audio: Audio, sampling_rate: int | None = None, chunk: int | None = None
     ) -> list[Transcript]:
-        """What one recording may say, best first: `num_best` transcripts at most.
+        """What one recording may say, best first: `num_best` transcripts at most, no text twice.
 
         Args:
             audio: a path or file object of any format that libsndfile reads, or samples: (N,) or
@@ -212,7 +218,7 @@ class Recognizer:
     def hear(
         self, recordings: Sequence[Samples], chunk: int | None = None
     ) -> list[list[Hypothesis]]:
-        """The hypotheses of each recording, best first: what `alternatives` puts in words.
+        """The hypotheses of each recording, best first: those that `alternatives` puts in words.
 
         Args:
             recordings: samples (N,) at 16 kHz; they are one batch.
@@ -231,7 +237,13 @@ class Recognizer:
         ]
 
     def _heard(self, samples: Samples, chunk: int | None) -> list[Transcript]:
-        return [self.transcript(each) for each in self.hear([samples], chunk)[0]]
+        found: dict[str, Transcript] = {}
+        for hypothesis in self.hear([samples], chunk)[0]:
+            transcript = self.transcript(hypothesis)
+            found.setdefault(transcript.text, transcript)
+            if len(found) == self._num_best:
+                break
+        return list(found.values())
 
     def stream(self, chunk: int = 8, left_context: int | None = None) -> Stream[Transcript]:
         """A stream that hears `chunk` encoder frames (40 ms) at a time, 320 ms by default."""

@@ -79,7 +79,6 @@ class TransducerBeamSearch(Search[TransducerState]):
     Args:
         head: the predictor and joiner.
         beam_size: hypotheses kept after each frame, 1 or more; sherpa-onnx: `max_active_paths`.
-        num_best: hypotheses returned at most; all of the beam unless given.
         length_norm: rank by score / (tokens + the predictor's context), as icefall and
             sherpa-onnx do, and not by score. The scores themselves stay as they are.
         unk: a token that counts as a blank, as `<unk>` does in sherpa-onnx.
@@ -89,7 +88,6 @@ class TransducerBeamSearch(Search[TransducerState]):
         self,
         head: TransducerHead,
         beam_size: int = 4,
-        num_best: int | None = None,
         *,
         length_norm: bool = True,
         unk: int | None = None,
@@ -98,7 +96,6 @@ class TransducerBeamSearch(Search[TransducerState]):
             raise ValueError(f"beam_size: expected 1 or more, got {beam_size}")
         self.head = head
         self.beam_size = beam_size
-        self.num_best = num_best
         self.length_norm = length_norm
         self.blanks = (BLANK, unk)
 
@@ -122,7 +119,7 @@ class TransducerBeamSearch(Search[TransducerState]):
             length = len(hypothesis.tokens) + context
             return hypothesis.score / length if self.length_norm else hypothesis.score
 
-        return sorted(state.hypotheses, key=rank, reverse=True)[: self.num_best]
+        return sorted(state.hypotheses, key=rank, reverse=True)
 
     def _step(
         self, hypotheses: tuple[Hypothesis, ...], x: Tensor, frame: int
