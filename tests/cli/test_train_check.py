@@ -381,6 +381,7 @@ def test_a_check_finds_what_a_training_would(
             ("--data.augmentation", "{reverberation: {rt60: [1]}}"),
             "data.augmentation.reverberation: rt60: [1.0]; expected [least, most]",
         ),
+        (("--data.train", "[]"), "data: train: names no manifest; expected one or more"),
     ],
 )
 @pytest.mark.parametrize("check", [(), ("--check",)])
@@ -409,6 +410,23 @@ def test_validation_leaves_out_what_no_model_could_hear(
     code, _, err = train(manifest)
     assert code == 0
     assert "valid.jsonl: left out cut 'u4': it lasts less than 0.04 s" in err
+
+
+def test_validation_that_hears_nothing(corpus: Corpus, train: Train) -> None:
+    manifest = corpus.write()
+    del corpus.items[3:]
+    corpus.items[0]["duration"] = -1.0
+    corpus.write("valid")
+    limit = ("--data.max_duration", "1", "--data.max_utterance", "1")
+    why = "none of its 3 cuts can be used: 1 because each has no positive duration; 2 because each"
+    code, out, _ = train(manifest, "--check", *limit)
+    assert code == 2
+    assert f"{why} lasts more than 1 s; cut long recordings at their supervisions" in flat(out)
+    assert "or raise max_duration" in flat(out)
+    code, _, err = train(manifest, *limit)
+    assert code == 2
+    assert "1 because each has no positive duration" in err
+    assert "2 because each lasts more than 1 s" in err
 
 
 def test_more_memory_than_there_is(

@@ -405,6 +405,7 @@ def test_mistakes_are_found_before_the_first_batch(manifest: Path, tokens: Token
         ({"num_buckets": 1}, "num_buckets: 1"),
         ({"num_workers": -1}, "num_workers: -1"),
         ({"ascending_epochs": -1}, "ascending_epochs: -1"),
+        ({"valid": ()}, "valid: names no manifest; expected one or more"),
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -40,6 +40,14 @@ def test_transcripts_of_another_system(tmp_path: Path) -> None:
         ('{"id": "a", "hypothesis": "x y", "emitted": [1]}', "line 1: expected 2 times in sec"),
         ('{"id": "a", "hypothesis": "x", "emitted": ["1"]}', "line 1: expected 1 times in sec"),
         ('{"id": "a", "hypothesis": "x", "emitted": 1.5}', "line 1: expected 1 times in sec"),
+        ('{"id": "a", "hypothesis": "x", "emitted": [NaN]}', "line 1: expected 1 times in sec"),
+        ('{"id": "a", "hypothesis": "x", "emitted": [1e999]}', "line 1: expected 1 times in sec"),
+        (
+            f'{{"id": "a", "hypothesis": "x", "emitted": [{10**400}]}}',
+            "line 1: expected 1 times in seconds",
+        ),
+        ("[" * 10**5, "line 1: is not JSON"),
+        ("1" * 5000, "line 1: is not JSON"),
     ],
 )
 def test_what_is_no_transcript(tmp_path: Path, text: str, message: str) -> None:

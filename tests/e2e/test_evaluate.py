@@ -78,6 +78,31 @@ def test_two_models(model: Path, corpus: Path, tmp_path: Path, call) -> None:
     assert f"{other}: lacks 1 of the utterances in {test}, such as {rows[-1]['id']!r}" in err
 
 
+def test_what_nobody_hears_needs_no_text(model: Path, corpus: Path, tmp_path: Path, call) -> None:
+    cuts = list(CutSet.from_file(corpus / "test.jsonl.gz"))[:2]
+    for cut in cuts:
+        cut.recording.sources[0].source = str(corpus / cut.recording.sources[0].source)
+    cuts[1].duration, cuts[1].supervisions = 0.0, []
+    test, written = tmp_path / "test.jsonl", tmp_path / "a.jsonl"
+    CutSet.from_cuts(cuts).to_file(test)
+    code, _, err = call("evaluate", model, test, "--output", written)
+    assert code == 0, err
+    (line,) = written.read_text("utf-8").splitlines()
+    assert json.loads(line)["id"] == cuts[0].id
+    code, _, err = call("evaluate", written, test)
+    assert (code, err) == (0, "")
+    with written.open("a") as file:
+        file.write(json.dumps({"id": cuts[1].id, "hypothesis": "heard"}))
+    code, _, err = call("evaluate", written, test)
+    assert code == 2
+    assert f"cut {cuts[1].id!r}: has no supervision; expected one with the text" in err
+    written.write_text("")
+    CutSet.from_cuts(cuts[1:]).to_file(test)
+    code, _, err = call("evaluate", written, test)
+    assert code == 2
+    assert f"{test}: none of its 1 cuts can be heard, and {written} is empty" in err
+
+
 def test_the_worst_utterances(model: Path, corpus: Path, call) -> None:
     code, out, err = call("evaluate", model, corpus / "test.jsonl.gz", "--worst", 1)
     assert (code, err) == (0, "")

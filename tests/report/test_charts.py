@@ -4,6 +4,8 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foldformer.report.axis import Axis
 from foldformer.report.charts import Line, Point, curves, front, heat, key, scatter
@@ -126,6 +128,21 @@ def test_no_axis_of_what_cannot_be_less_than_0_goes_below() -> None:
         assert not [each for each in texts(svg) if each.startswith("-")]
     assert Axis([0.0, 100.0], (0.0, 10.0))(0.0) == 0.0
     assert Axis([-1.0, 1.0], (0.0, 10.0))(-1.0) > 0.0
+
+
+@pytest.mark.parametrize("log", [False, True])
+@given(
+    low=st.floats(1e-2, 1e3),
+    ratio=st.one_of(st.floats(1.001, 1.2), st.floats(1.2, 1e3)),
+)
+def test_ticks_lie_on_the_axis(low: float, ratio: float, log: bool) -> None:
+    axis = Axis([low, low * ratio], (0.0, 640.0), log=log)
+    ticks = axis.ticks()
+    assert 2 <= len(ticks) <= 8
+    places = [axis(tick) for tick in ticks]
+    assert places == sorted(places)
+    assert min(places) >= 0
+    assert max(places) <= 640
 
 
 @pytest.mark.parametrize("values", [(5.0,), (0.0, 0.0), (1e-3, 1e3)])

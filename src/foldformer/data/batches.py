@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from glob import glob
@@ -25,7 +26,7 @@ from foldformer.data.augmentation import (
 from foldformer.data.cuts import check_cut, language_of, read_cuts, text_of
 from foldformer.data.feature_cache import FeatureCache
 from foldformer.data.features import FRAME_SHIFT, PADDING, Features
-from foldformer.data.flaws import flaw_of
+from foldformer.data.flaws import counted, flaw_of
 from foldformer.data.tokens import Tokens
 from foldformer.errors import InputError
 
@@ -242,7 +243,8 @@ def _heard(path: str, text: str, longest: float) -> list[Cut]:
             check_cut(cut, text)
     heard = [cut for cut, reason in zip(cuts, reasons, strict=True) if not reason]
     if not heard:
-        raise InputError(f"{path}: none of its {len(cuts)} cuts can be used: each {reasons[0]}")
+        why = counted(Counter(reasons))
+        raise InputError(f"{path}: none of its {len(cuts)} cuts can be used: {why}")
     return heard
 
 

@@ -46,6 +46,10 @@ class Evaluation:
         self.text = text
         self.longest = longest
 
+    def survey(self, path: str) -> Survey:
+        """See `Selection.survey`."""
+        return Survey(path, remedy="raise max_duration")
+
     def judge(self, cut: Cut, found: Survey) -> None:
         """See `Selection.judge`."""
         reason = unheard(cut, self.longest)
@@ -70,7 +74,7 @@ def texts_in(patterns: str | Sequence[str], text: str) -> Iterator[str]:
 
 def check_manifest(path: str, choice: Selection | Evaluation) -> CheckedManifest:
     """Look at every cut of a manifest, without its audio."""
-    found = CheckedManifest(Survey(path))
+    found = CheckedManifest(choice.survey(path))
     try:
         for cut in read_cuts(path):
             _add(found, cut, choice)

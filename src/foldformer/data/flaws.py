@@ -1,5 +1,6 @@
 """What is wrong with a cut as its manifest describes it; no audio is read."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from lhotse.cut import Cut, MixedCut
@@ -35,6 +36,11 @@ def flaw_of_supervisions(cut: Cut) -> str:
     if any(later.start < earlier.end - OVERLAP for earlier, later in pairwise(ordered)):
         return "has supervisions that overlap"
     return ""
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """How many cuts cannot be used for each reason, behind "none of its cuts can be used: "."""
+    return "; ".join(f"{number} because each {reason}" for reason, number in reasons.items())
 
 
 def _inside(cut: Cut) -> bool:

@@ -10,7 +10,7 @@ from lhotse.cut import Cut
 from foldformer.data.audio import SHORTEST
 from foldformer.data.cuts import check_cut, read_cuts, text_of
 from foldformer.data.durations import ENCODER_FRAME_MS
-from foldformer.data.flaws import flaw_of, flaw_of_supervisions
+from foldformer.data.flaws import counted, flaw_of, flaw_of_supervisions
 from foldformer.data.tokens import UNKNOWN_ID, Tokens
 from foldformer.errors import InputError
 
@@ -68,6 +68,10 @@ class Selection:
             )
         return ""
 
+    def survey(self, path: str) -> "Survey":
+        """The survey of a manifest, before its first cut."""
+        return Survey(path)
+
     def judge(self, cut: Cut, found: "Survey") -> None:
         """Add the next cut of a manifest to its survey; raises as `reason` does."""
         reason = self.reason(cut)
@@ -103,6 +107,8 @@ class Survey:
     """What became of the utterances of a manifest."""
 
     path: str
+    remedy: str = "change min_utterance and max_utterance, or take other tokens"
+    """What else can be done where nothing can be used."""
     used: bytearray = field(default_factory=bytearray)
     """One for each cut that is used, 0 for each other, in the order of the manifest."""
     seconds: float = 0.0
@@ -131,13 +137,11 @@ class Survey:
         """Why no training is possible with what is left; empty if one is."""
         total, unknown = len(self.used), self.left_out.get(_UNKNOWN, LeftOut())
         if not any(self.used):
-            reasons = "; ".join(
-                f"{len(left.ids)} because each {reason}" for reason, left in self.left_out.items()
-            )
+            why = counted({reason: len(left.ids) for reason, left in self.left_out.items()})
             return (
-                f"{self.path}: none of its {total} cuts can be used: {reasons}; "
+                f"{self.path}: none of its {total} cuts can be used: {why}; "
                 "cut long recordings at their supervisions (`lhotse cut trim-to-supervisions`), "
-                "change min_utterance and max_utterance, or take other tokens"
+                f"or {self.remedy}"
             )
         if len(unknown.ids) > MOST_UNKNOWN * total:
             return (
@@ -174,7 +178,7 @@ def survey(path: str, choice: Selection) -> Survey:
         InputError: the manifest is missing, foreign or empty; an utterance has no text field or
             no recording; or too little is left to train on.
     """
-    found = Survey(path)
+    found = choice.survey(path)
     for cut in read_cuts(path):
         choice.judge(cut, found)
     if found.problem:

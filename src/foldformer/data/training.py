@@ -75,6 +75,9 @@ class DataSpec(Spec):
     """What is done to utterances of training; nothing at all if null."""
 
     def __post_init__(self) -> None:
+        for name in ("train", "valid"):
+            if not getattr(self, name):
+                raise SpecError(f"{name}: names no manifest; expected one or more")
         if not 0 <= self.min_utterance < self.max_utterance <= self.max_duration:
             raise SpecError(
                 f"min_utterance {self.min_utterance}, max_utterance {self.max_utterance} and "

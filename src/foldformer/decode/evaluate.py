@@ -1,7 +1,7 @@
 """What a model writes for every utterance of a manifest."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,8 @@ def evaluate_transcripts(
     Raises:
         InputError: a file cannot be read, or the utterances of the two are not the same.
     """
-    said = _said(manifests, text)
     written = read_transcripts(path)
+    said = _said(manifests, text, written)
     named = ", ".join(manifests_of(manifests))
     missing = [id_ for id_, known in said.items() if known.heard and id_ not in written]
     foreign = [id_ for id_ in written if id_ not in said]
@@ -97,6 +97,8 @@ def evaluate_transcripts(
         )
         for id_, each in written.items()
     ]
+    if not utterances:
+        raise InputError(f"{named}: none of its {len(said)} cuts can be heard, and {path} is empty")
     return _evaluated(utterances, None)
 
 
@@ -112,7 +114,10 @@ class _Said:
     """Whether `evaluate` hears it."""
 
 
-def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
+def _said(
+    manifests: str | Sequence[str], text: str, wanted: Container[str] = ()
+) -> dict[str, _Said]:
+    """By id; a cut that nobody hears needs no text, unless it is `wanted`."""
     found: dict[str, _Said] = {}
     for path in manifests_of(manifests):
         for cut in read_cuts(path):
@@ -120,9 +125,12 @@ def _said(manifests: str | Sequence[str], text: str) -> dict[str, _Said]:
                 raise InputError(
                     f"{path}: holds the cut {cut.id!r} of another manifest; expected each id once"
                 )
-            words = word_ends(cut) or None
             heard = not unheard(cut)
-            found[cut.id] = _Said(text_of(cut, text), language_of(cut), cut.duration, words, heard)
+            if heard or cut.id in wanted:
+                reference, words = text_of(cut, text), word_ends(cut) or None
+            else:
+                reference, words = "", None
+            found[cut.id] = _Said(reference, language_of(cut), cut.duration, words, heard)
     return found
 
 

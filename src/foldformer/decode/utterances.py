@@ -1,6 +1,7 @@
 """Evaluated utterances: what was said, what was written, and when; to and from JSON lines."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _transcript(line: str, where: str) -> tuple[str, Written]:
     try:
         data = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits; brackets
         raise InputError(
             f"{where}: is not JSON; expected an object with `id` and `hypothesis` on each line"
         ) from None
@@ -105,9 +106,18 @@ def _transcript(line: str, where: str) -> tuple[str, Written]:
         return data["id"], Written(data["hypothesis"])
     times = emitted if isinstance(emitted, list) else []
     words = len(data["hypothesis"].split())
-    numbers = tuple(float(time) for time in times if isinstance(time, (int, float)))
+    numbers = tuple(time for each in times if (time := _seconds(each)) is not None)
     if not isinstance(emitted, list) or not len(numbers) == len(times) == words:
         raise InputError(
             f"{where}: expected {words} times in seconds in 'emitted', one a word of 'hypothesis'"
         )
     return data["id"], Written(data["hypothesis"], numbers)
+
+
+def _seconds(time: object) -> float | None:
+    """A time that JSON holds; None if it is none."""
+    try:
+        seconds = float(time) if isinstance(time, (int, float)) else math.nan
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) else None

@@ -209,6 +209,11 @@ class ExperimentSpec(Spec):
                 raise SpecError(f"{where}.compress.of: {source} is not trained from scratch")
         for task in cell.tasks or ():
             _check_known(f"{where}.tasks", task, self.tasks)
+        for key, given in (("tasks", cell.tasks), ("seeds", cell.seeds)):
+            if given is not None and (not given or len(set(given)) < len(given)):
+                raise SpecError(
+                    f"{where}.{key}: expected different ones, one or more, got {list(given)}"
+                )
         for task in cell.task_set:
             _check_known(f"{where}.task_set.{task}", task, self.tasks)
 

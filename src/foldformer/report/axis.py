@@ -40,23 +40,27 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round values inside, about five."""
         if self._log:
-            return self._factors()
-        span = self._high - self._low
-        step = 10 ** math.floor(math.log10(span / 4))
-        step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5.5)
-        first = math.ceil(self._low / step)
-        return [number * step for number in range(first, math.floor(self._high / step) + 1)]
+            return _factors(2**self._low, 2**self._high)
+        return _multiples(self._low, self._high)
 
-    def _factors(self) -> list[float]:
-        low, high = 2**self._low, 2**self._high
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        decades = [10.0**power for power in powers if low <= 10.0**power <= high]
-        if len(decades) >= 3:
-            return decades
-        powers = range(math.floor(self._low), math.ceil(self._high))
-        for steps in ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5, 1.75)):
-            found = [2.0**power * step for power in powers for step in steps]
-            found = [each for each in found if low <= each <= high]
-            if len(found) >= 3:
-                return found
-        return [low * 1.05, high / 1.05]
+
+def _multiples(low: float, high: float) -> list[float]:
+    span = high - low
+    step = 10 ** math.floor(math.log10(span / 4))
+    step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5.5)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _factors(low: float, high: float) -> list[float]:
+    """Powers of 10 or 2, or parts of them; where those lie too far apart, multiples of a step."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    decades = [10.0**power for power in powers if low <= 10.0**power <= high]
+    if len(decades) >= 3:
+        return decades
+    powers = range(math.floor(math.log2(low)), math.ceil(math.log2(high)))
+    for steps in ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5, 1.75)):
+        found = [2.0**power * step for power in powers for step in steps]
+        found = [each for each in found if low <= each <= high]
+        if len(found) >= 3:
+            return found
+    return _multiples(low, high)
