@@ -465,6 +465,11 @@ def test_the_memory_of_several_devices(
     assert shares["optimiser"] == pytest.approx(alone["optimiser"] / 4, abs=0.1)
     assert "2 processes" in shares
     assert alone["optimiser"] > 4
+    noisy = rows("--training.quantization_noise", "{}")
+    assert noisy["exact weights"] > 1
+    for each in (alone, noisy):
+        parts = [size for name, size in each.items() if name not in ("together", "the machine has")]
+        assert sum(parts) == pytest.approx(each["together"], abs=0.3)
     _, out, _ = train(manifest, "--check", "--devices", "2", "--nodes", "2")
     assert "memory of each process of 4 in MiB" in out
     most = 1.5 * alone["together"] * 2**20

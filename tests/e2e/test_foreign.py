@@ -37,6 +37,7 @@ from transformers import (
 
 from foldformer.compress.foreign import load
 from foldformer.compress.foreign.originals import batches_of, learning_batches, load_original
+from foldformer.errors import InputError
 from foldformer.train.curve import read_curve
 
 Call = Callable[..., tuple[int, str, str]]
@@ -184,6 +185,22 @@ def test_what_is_kept_apart_is_not_calibrated_with(bert: Path, text: Path, least
     every = lines(batches_of(bert, model, [str(text)], least=least))
     assert sorted(heard + lines(learning.valid)) == every
     assert len(lines(learning.valid)) == 10
+
+
+def test_a_line_twice_is_not_on_both_sides(bert: Path, text: Path, tmp_path: Path) -> None:
+    """Nor is the sign of UTF-8 that some editors put first a part of a line."""
+    model, twice = load_original(bert), tmp_path / "twice.txt"
+
+    def lines(batches: list[dict[str, Tensor]]) -> set[tuple[int, ...]]:
+        return {tuple(row.tolist()) for batch in batches for row in batch["input_ids"]}
+
+    twice.write_text("\ufeff" + text.read_text() * 2)
+    learnt, kept = map(lines, learning_batches(bert, model, [str(twice)], valid_share=0.25))
+    assert not learnt & kept
+    assert learnt | kept == lines(batches_of(bert, model, [str(text)], least=10_000))
+    twice.write_text("a b c d\n" * 8)
+    with pytest.raises(InputError, match=r"twice\.txt: no line is left beside those that are kept"):
+        learning_batches(bert, model, [str(twice)], valid_share=0.25)
 
 
 def test_llama_and_a_list_by_name(text: Path, call: Call, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from torch.distributed import HashStore, PrefixStore
 
+from foldformer.errors import InputError
 from foldformer.train import watch
 from foldformer.train.group import store_at
+from foldformer.train.launch import launch
 from foldformer.train.place import Place
 from foldformer.train.watch import Watch
 
@@ -43,6 +45,16 @@ def test_processes_end_together(ended: Callable[[int], bool]) -> None:
         until(lambda: all(map(ended, waiting)))
         assert started.stderr is not None
         assert "Traceback" not in started.stderr.read()
+
+
+def test_a_port_that_is_taken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
+        port = taken.getsockname()[1]
+        for name, value in (("NODE_RANK", 0), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port)):
+            monkeypatch.setenv(name, str(value))
+        message = rf"^port {port} of this machine \(MASTER_PORT\) cannot be listened at: .*in use.*"
+        with pytest.raises(InputError, match=f"{message} set another MASTER_PORT$"):
+            launch(print, devices=1, nodes=2)
 
 
 ARRIVES = """

@@ -88,6 +88,7 @@ def _memory(found: Checked, memory: Memory) -> list[str]:
         "gradients": memory.gradients,
         "optimiser": memory.optimiser,
         "moving average": memory.average,
+        "exact weights": memory.exact,
         "gradients that are sent": memory.buffers,
         "shares put together": memory.gathered,
         "teacher": memory.teacher,

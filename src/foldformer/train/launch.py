@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar, cast
 
 import torch
+import torch.distributed as dist
 from tqdm import tqdm
 
 from foldformer.errors import FoldformerError, InputError, SpecError, Stopped
@@ -76,7 +77,14 @@ def launch(
     node, address, port = node_of(nodes)
     server = None
     if node == 0:
-        server = store_at(address, port, host=True)
+        try:
+            server = store_at(address, port, host=True)
+        except (dist.DistError, RuntimeError) as error:
+            raise InputError(
+                f"port {port} of this machine (MASTER_PORT) cannot be listened at: "
+                f"{str(error).splitlines()[0]}; wait for the end of what uses it, or set another "
+                "MASTER_PORT"
+            ) from None
         port = server.port
     places = [
         Place(

@@ -359,6 +359,8 @@ def test_bad_input(tiny: Make, batch: Batch, tmp_path: Path) -> None:
     for name in ("warmup", "hidden", "output", "data", "alone"):
         with pytest.raises(SpecError, match=f"{name}: expected 0 or more, got -1"):
             DistilSpec(**{name: -1})
+    with pytest.raises(SpecError, match="hidden, output and data: all are 0, so nothing would"):
+        DistilSpec(hidden=0, output=0)
     with torch.no_grad():
         student.embeddings.word_embeddings.weight.fill_(torch.nan)
     with pytest.raises(SpecError, match="loss: is not finite at step 1; lower learning_rate"):

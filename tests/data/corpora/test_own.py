@@ -15,6 +15,9 @@ from lhotse import Recording
 from lhotse.cut import Cut
 
 from foldformer.cli.main import main
+from foldformer.data.corpora._choice import words_of
+from foldformer.data.corpora._own.heard import Heard
+from foldformer.data.corpora._own.listed import Listed
 from foldformer.data.corpora._own.split import by_speaker, split
 from foldformer.data.corpora._own.usable import Usable
 from foldformer.data.cuts import check_cut, language_of, read_cuts, samples_of, text_of
@@ -134,10 +137,18 @@ def test_recordings_beside_the_corpus_move_with_it(
     path.with_suffix(".txt").write_text("a")
     make(tmp_path / "data" / "own", tmp_path / "data" / "recordings")
     make(tmp_path / "elsewhere" / "own", tmp_path / "data" / "recordings")
+    monkeypatch.chdir(tmp_path / "data" / "recordings")
+    make(Path("../too"), Path("."))
+    (tmp_path / "data" / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "data" / "sub")
+    make(Path("far"), Path("../recordings"))
     (tmp_path / "data").rename(tmp_path / "moved")
     monkeypatch.chdir(tmp_path)
-    (cut,) = read_cuts("moved/own/train.jsonl.gz")
-    assert len(samples_of(cut)) == RATE
+    for name in ("own", "too"):
+        (cut,) = read_cuts(f"moved/{name}/train.jsonl.gz")
+        assert len(samples_of(cut)) == RATE
+    (cut,) = read_cuts("moved/sub/far/train.jsonl.gz")
+    assert Path(cut.recording.sources[0].source) == path  # not below the parent of the corpus
     (cut,) = read_cuts("elsewhere/own/train.jsonl.gz")
     assert Path(cut.recording.sources[0].source) == path  # where it was
 
@@ -148,15 +159,17 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     lines = ["path,text,start,duration", "good.wav,good,,", "good.wav,the same again,,"]
     lines += ["good.wav,,,", "lost.wav,lost,,", "damaged.wav,damaged,,", "damaged.wav,twice,,"]
     lines += ["good.wav,late,0.5,0.6", "good.wav,backwards,-1,0.5", "good.wav,nothing,0.5,0"]
+    lines += ["good.wav,at the end,1.01,0.01", f"{'x' * 300},no name of a file,,"]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     cuts = make(tmp_path / "own", tmp_path / "t.csv")
-    assert said(cuts) == {"good": "good", "good.wav": "the same again"}
+    assert said(cuts) == {"good": "good"}
     out = capsys.readouterr().out
     for line in (
         "| no text | 1 | good.wav |",
-        "| recording missing | 1 | lost.wav |",
+        "| listed twice | 1 | good.wav |",
+        "| recording missing | 2 | lost.wav |",
         "| recording cannot be read | 2 | damaged.wav |",
-        "| begins or ends outside its recording | 3 | good.wav |",
+        "| begins or ends outside its recording | 4 | good.wav |",
     ):
         assert line in out
         assert line in (tmp_path / "own" / "README.md").read_text()
@@ -173,13 +186,24 @@ def test_a_name_that_json_cannot_write_is_left_out(
     assert "| name that is not UTF-8 | 1 | caf\\udce9.wav |" in capsys.readouterr().out
 
 
-def test_a_line_that_comes_three_times_is_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record(tmp_path / "a.wav")
-    (tmp_path / "t.csv").write_text("path,text\n" + "a.wav,a\n" * 3)
-    assert len(make(tmp_path / "own", tmp_path / "t.csv")) == 2
-    assert "| listed twice | 1 | a.wav |" in capsys.readouterr().out
+def test_a_recording_is_heard_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is said of it, and however it is called; another one of its name is another."""
+    for name in ("a.wav", "a.flac"):
+        record(tmp_path / name)
+    lines = ["path,text,start", "a.wav,a,", "a.wav,a,", "./a.wav,b,", "a.wav,b,0.0"]
+    lines += ["a.flac,c,", "a.wav,d,0.5", "a.wav,d,0.5"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    cuts = make(tmp_path / "own", tmp_path / "t.csv")
+    assert said(cuts) == {"a": "a", "a.flac": "c", "a@0.5": "d"}
+    assert "| listed twice | 4 | a.wav |" in capsys.readouterr().out
+
+
+def test_a_row_without_a_start_begins_where_its_recording_does(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav", seconds=1)
+    lines = ["path,text,start,duration", "a.wav,one,,0.4", "a.wav,two,0.4,0.6"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    cuts = make(tmp_path / "own", tmp_path / "t.csv")
+    assert [(cut.start, cut.duration) for cut in cuts] == [(0, 0.4), (0.4, 0.6)]
 
 
 def test_the_licence_of_the_recordings_comes_along(tmp_path: Path) -> None:
@@ -194,9 +218,9 @@ def table(tmp_path: Path) -> Callable[..., Path]:
     """A table of as many utterances as are asked for, said by some speakers."""
 
     def write(name: str, count: int, speakers: int) -> Path:
-        record(tmp_path / "a.wav", seconds=0.1)
+        record(tmp_path / "a.wav", seconds=0.05 * count)
         lines = ["path,text,speaker,start,duration"]
-        lines += [f"a.wav,text {n},{n % speakers},{n / 1e4},0.05" for n in range(count)]
+        lines += [f"a.wav,text {n},{n % speakers},{0.05 * n},0.05" for n in range(count)]
         path = tmp_path / name
         path.write_text("\n".join(lines))
         return path
@@ -243,6 +267,49 @@ def test_what_tests_is_not_learnt(
     ]
     assert [len(each) for each in texts] == [23, 2, 5]
     assert "| in dev or test too | 12 | a.wav |" in capsys.readouterr().out
+
+
+def test_no_part_of_what_tests_is_learnt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(3):
+        record(tmp_path / f"{n}.wav", seconds=2)
+    (tmp_path / "same.wav").symlink_to(tmp_path / "1.wav")
+    head = "path,text,start,duration"
+    test = ["0.wav,all of it,,", "1.wav,the middle,0.5,0.5", "1.wav,the end,1.5,0.5"]
+    train = ["0.wav,begins,0.1,0.4", "0.wav,ends,1.5,0.4"]  # heard
+    train += ["1.wav,all of it,,", "1.wav,over the edge,0.25,0.5", "same.wav,within,0.6,0.2"]
+    train += ["same.wav,begins before,1.4,0.6"]
+    train += ["1.wav,before,0,0.51", "1.wav,between,0.99,0.5", "2.wav,another,,"]  # not heard
+    for name, lines in (("train", train), ("test", test)):
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *lines]))
+    tables = (str(tmp_path / f"{name}.csv") for name in ("train", "test"))
+    out = str(tmp_path / "own")
+    assert main(["corpus", "own", out, next(tables), "--dev", "0", "--test", next(tables)]) == 0
+    kept = said(list(read_cuts(tmp_path / "own" / "train.jsonl.gz")))
+    assert list(kept.values()) == ["before", "between", "another"]
+    assert "| in dev or test too | 6 | 0.wav |" in capsys.readouterr().out
+
+
+@given(
+    heard=st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(1, 9)), max_size=9),
+    start=st.integers(0, 40),
+    duration=st.none() | st.integers(1, 9),
+)
+def test_what_is_heard_by_brute_force(
+    heard: list[tuple[int, int | None]], start: int, duration: int | None
+) -> None:
+    def listed(start: int, duration: int | None) -> Listed:
+        return Listed("a", Path("a"), "", start=float(start), duration=duration and float(duration))
+
+    def seconds(start: int, duration: int | None) -> set[int]:
+        return set(range(start, 99 if duration is None else start + duration))
+
+    parts = Heard()
+    for one in heard[:4], heard[4:]:
+        parts.take(listed(*part) for part in one)
+    expected = any(seconds(start, duration) & seconds(*part) for part in heard)
+    assert parts.overlaps(listed(start, duration)) == expected
 
 
 def test_made_again_it_is_there_until_a_recording_comes(
@@ -305,6 +372,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for words, message in (
         (["--column", "txt=a"], "nothing is known of 'txt'; did you mean 'text'?"),
         (["--column", "text=said"], "has no column 'said'; it has path, text"),
+        (["--dev", "-5"], "dev: -5 utterances; expected 0 or more"),
     ):
         words = ["corpus", "own", str(tmp_path / "own"), str(tmp_path / "lost.csv"), *words]
         assert main(words) == 2
@@ -320,7 +388,7 @@ def utterance(number: int, text: str, speaker: str | None) -> Usable:
 
 
 @given(
-    st.lists(st.tuples(st.text("abA ", max_size=3), st.sampled_from([*"0123456789abc", None]))),
+    st.lists(st.tuples(st.text("abA .", max_size=3), st.sampled_from([*"0123456789abc", None]))),
     st.none() | st.integers(0, 9),
     st.none() | st.integers(0, 9),
 )
@@ -332,7 +400,7 @@ def test_splits_share_nothing_and_lose_nothing(
 
     def key(each: Usable) -> tuple[str, str]:
         by = each.speaker if speakers else None
-        return ("speaker", by) if by else ("text", normalise(each.text))
+        return ("speaker", by) if by else ("text", normalise(words_of(each.text) or each.text))
 
     groups = set(map(key, utterances))
     usual = len(utterances) // 10

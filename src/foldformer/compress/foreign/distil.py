@@ -64,6 +64,8 @@ class DistilSpec(Spec):
         for name in ("warmup", "hidden", "output", "data", "alone"):
             if (got := getattr(self, name)) is not None and not got >= 0:
                 raise SpecError(f"{name}: expected 0 or more, got {got}")
+        if not self.hidden + self.output + self.data > 0:
+            raise SpecError("hidden, output and data: all are 0, so nothing would be learnt")
         if not self.learning_rate > 0:
             raise SpecError(f"learning_rate: expected more than 0, got {self.learning_rate}")
 

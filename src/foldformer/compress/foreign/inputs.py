@@ -55,7 +55,7 @@ def lines_of(path: str | Path) -> list[str]:
         InputError: the file cannot be read, or has no line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})") from None
     said = [line for line in lines if line.strip()]

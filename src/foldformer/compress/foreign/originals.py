@@ -319,6 +319,18 @@ class _Lines(_Reader):
     def read(self, paths: Sequence[str]) -> list[str]:
         return [line for path in paths for line in inputs.lines_of(path)]
 
+    def read_apart(self, paths: Sequence[str], share: float) -> tuple[list[str], list[str]]:
+        """The same; a line that is kept apart is not learnt where it stands once more."""
+        found, apart = super().read_apart(paths, share)
+        held = set(apart)
+        found = [line for line in found if line not in held]
+        if not found:
+            raise InputError(
+                f"{', '.join(paths)}: no line is left beside those that are kept apart to measure "
+                "on; give more different ones, or others for that with --valid"
+            )
+        return found, apart
+
     def enough(self, least: int) -> int:
         return max(SENTENCES, least // 4)
 

@@ -7,6 +7,7 @@ Common Voice and Hugging Face have them, or JSON lines, as NVIDIA's NeMo has the
 
 import argparse
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _count_or_source(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from lhotse.cut.data import DataCut
 from lhotse.utils import fastcopy
 
 from foldformer.data.corpora._manifests import manifest
+from foldformer.data.corpora._own.heard import Heard
 from foldformer.data.corpora._own.listed import Listed, listed
 from foldformer.data.corpora._own.readme import readme
 from foldformer.data.corpora._own.spec import OwnSpec
@@ -74,14 +75,16 @@ def build(
     """Fill the folder, which will be called `out`; see `foldformer.data.corpora.own.prepare`."""
     left_out = LeftOut()
     can: dict[str, list[Usable]] = {}
-    heard: set[tuple[str, float]] = set()
+    heard = Heard()
     for name in sorted(found, key=SPLITS.index, reverse=True):  # what tests, no other split has
         left = LeftOut()
+        others = []
         for each in found[name]:
-            if _place(each) in heard:
+            if heard.overlaps(each):
                 left.add(ELSEWHERE, each.name)
-        others = [each for each in found[name] if _place(each) not in heard]
-        heard |= set(map(_place, others))
+            else:
+                others.append(each)
+        heard.take(others)
         can[name] = usable(others, spec.words, left, name, progress)
         if not can[name]:
             source = {"train": spec.source, "dev": spec.dev, "test": spec.test}[name]
@@ -95,17 +98,12 @@ def build(
     sizes = []
     for name in SPLITS:
         if splits[name]:
-            _write(folder / f"{name}.jsonl.gz", splits[name], out.absolute())
+            _write(folder / f"{name}.jsonl.gz", splits[name], Path(os.path.abspath(out)))
             sizes += _sizes(name, splits[name])
     made = Made(sizes, left_out, _note(can["train"], spec))
     _copy_licences(Path(spec.source), folder)
     (folder / "README.md").write_text(readme(spec, str(made)), encoding="utf-8")
     return made
-
-
-def _place(each: Listed) -> tuple[str, float]:
-    """Where an utterance lies: its file, and seconds into it."""
-    return os.path.abspath(each.path), each.start or 0.0
 
 
 def _lost(found: Sequence[Listed]) -> bool:
@@ -156,7 +154,7 @@ def _placed(recording: Recording, out: Path) -> Recording:
     """With paths relative to the corpus where both lie in one folder, so that it can be moved."""
     sources = []
     for source in recording.sources:
-        path = Path(source.source).absolute()
+        path = Path(os.path.abspath(source.source))  # without "..", which says nothing of folders
         near = path.is_relative_to(out.parent)
         place = Path(os.path.relpath(path, out)).as_posix() if near else str(path)
         sources.append(replace(source, source=place))

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from foldformer.data.corpora._choice import words_of
 from foldformer.data.corpora._own.usable import Usable
 from foldformer.data.corpora._splits import SPLITS
 from foldformer.data.tokens import normalise
@@ -38,7 +39,8 @@ def split(
     groups: dict[str, list[Usable]] = {}
     speakers = by_speaker(utterances)
     for each in utterances:
-        key = f"speaker {each.speaker}" if speakers and each.speaker else normalise(each.text)
+        text = normalise(words_of(each.text) or each.text)  # punctuation makes no other text
+        key = f"speaker {each.speaker}" if speakers and each.speaker else f"text {text}"
         groups.setdefault(key, []).append(each)
     usual = min(_MOST, len(utterances) // 10)
     left = sorted(groups, key=lambda key: hashlib.sha256(key.encode()).digest())

@@ -106,7 +106,7 @@ def _row(values: Mapping[str, object], columns: Mapping[str, str], where: str) -
         found = "" if value is None else str(value).strip()
         try:
             found.encode()
-        except UnicodeEncodeError:  # JSON can say "\\ud800", and UTF-8 cannot
+        except UnicodeEncodeError:  # JSON can say "\ud800", and UTF-8 cannot
             raise InputError(f"{where}: {columns[what]} holds half of a character") from None
         return found
 
@@ -123,13 +123,12 @@ def _row(values: Mapping[str, object], columns: Mapping[str, str], where: str) -
     path = text("path")
     if not path:
         raise InputError(f"{where}: has no {columns['path']}; expected the path of a recording")
-    start = number("start")
     return Row(
         path=path,
         text=text("text"),
         speaker=text("speaker") or None,
         language=text("language") or None,
-        start=start,
-        duration=None if start is None else number("duration"),
+        start=number("start"),
+        duration=number("duration") if "start" in columns else None,
         translations={name: text(name) for name in columns if TRANSLATION.fullmatch(name)},
     )

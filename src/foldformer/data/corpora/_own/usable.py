@@ -1,5 +1,6 @@
 """Of what is listed, what can be used: recordings are opened, and doubtful lines counted."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,8 @@ def usable(
     """
     found: list[Usable] = []
     opened: dict[Path, Recording | str] = {}
-    taken: set[str] = set()
+    names: set[str] = set()
+    places: set[tuple[str, float]] = set()
     for each in shown(listed, what, progress):
         text = words_of(each.text) if words else each.text
         if not text:
@@ -96,14 +98,16 @@ def usable(
             continue
         start = each.start or 0.0
         duration = recording.duration - start if each.duration is None else each.duration
-        if not (start >= 0 and duration > 0 and start + duration <= recording.duration + TOLERANCE):
+        inside = 0 <= start < recording.duration
+        if not (inside and 0 < duration <= recording.duration - start + TOLERANCE):
             left_out.add(OUTSIDE, each.name)
             continue
-        name = _name(each, taken)
-        if name in taken:
+        name, place = _name(each, names), (os.path.realpath(each.path), start)
+        if name in names or place in places:
             left_out.add(TWICE, each.name)
             continue
-        taken.add(name)
+        names.add(name)
+        places.add(place)
         found.append(
             Usable(
                 name=name,
@@ -129,7 +133,10 @@ def _opened(each: Listed) -> Recording | str:
         str(each.path).encode()
     except UnicodeEncodeError:  # JSON could not name it
         return UNWRITABLE
-    if not each.path.is_file():
+    try:
+        if not each.path.is_file():
+            return MISSING
+    except OSError:  # no name that a file can have, or a folder that nobody may look into
         return MISSING
     try:
         return Recording.from_file(each.path, recording_id=each.name)
@@ -138,7 +145,7 @@ def _opened(each: Listed) -> Recording | str:
 
 
 def _name(each: Listed, taken: set[str]) -> str:
-    """The path without its suffix, unless another recording is called so; with the start."""
+    """The path without its suffix, unless another one is called so; with the start."""
     stem = str(Path(each.name).with_suffix("")) if each.name else ""
     at = "" if each.start is None else f"@{each.start}"
     return stem + at if stem + at not in taken else each.name + at
