@@ -227,6 +227,7 @@ BASE = "title: t\nshape: {kind: circle}\n"
             "named.a.sid: unknown key; did you mean 'side'?",
         ),
         (BASE + "scale: big", "scale: expected a number, got 'big'"),
+        (BASE + f"scale: {10**400}", f"scale: expected a number, got {10**400}"),
     ],
 )
 def test_messages_say_what_and_where(shapes: ModuleType, text: str, message: str) -> None:

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and what tells them apart."""
 
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -53,7 +54,8 @@ def complete_files(folder: Path, replaced: Iterable[str] = ()) -> Iterator[Path]
 def whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
     """Where to write what shall stand at `path` when all went well; fails now if it never can.
 
-    A device or a pipe, such as /dev/null, is written as it is; of a link, what it leads to.
+    A device or a pipe, such as /dev/null, is written as it is, and so is what standard output goes
+    to; of a link, what it leads to.
 
     Raises:
         InputError: `path`, which an option of a command names, is a folder or cannot be written.
@@ -66,9 +68,22 @@ def whole_file(path: Path | None, option: str) -> Iterator[Path | None]:
     if path.exists() and not path.is_file():
         yield path
         return
+    if _is_standard_output(path):
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL) as folder:
+            yield Path(folder, "output")
+            print(Path(folder, "output").read_text(encoding="utf-8"), end="", flush=True)
+        return
     path = path.resolve()
     with complete_files(path.parent) as beside:
         yield beside / path.name
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether it is the file that standard output was redirected to, as /dev/stdout is."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # there is no such file; this output is none
+        return False
 
 
 def remove_incomplete(folder: Path) -> None:

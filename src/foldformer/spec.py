@@ -173,7 +173,7 @@ def _number(value: object) -> float | None:
         return None
     try:  # YAML 1.1 reads 1e-3 as a string
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

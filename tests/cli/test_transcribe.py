@@ -193,6 +193,15 @@ def test_what_is_gone_does_not_stop_the_rest_where_it_has_a_transcript(
     assert Path("out/gone.txt").read_text() == "said before\n"
 
 
+def test_a_name_that_no_file_can_have_does_not_stop_the_rest(
+    model: Path, audio: Path, call
+) -> None:
+    code, out, err = call(model, f"{'x' * 300}.wav", "calls/a.wav", "--output", "out")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "File name too long" in err
+    assert files(audio / "out") == {"a.txt"}
+
+
 def test_a_recording_is_not_written_over(model: Path, audio: Path, call) -> None:
     shutil.copy("calls/a.wav", "calls/a.txt")  # a file is taken whatever it is called
     before = Path("calls/a.txt").read_bytes()

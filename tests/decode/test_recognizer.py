@@ -13,6 +13,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from foldformer.cli.main import main
 from foldformer.data.pieces import pieces
 from foldformer.decode.recognizer import Recognizer
 from foldformer.decode.transcript import Segment
@@ -140,6 +141,7 @@ def test_through_the_mixin_and_back(
     assert same(loaded, made)
     assert same(mixed, made)
     assert loaded.transcribe(wav(1)).tokens == recognizer("transducer", 2).transcribe(wav(1)).tokens
+    assert main(["describe", str(tmp_path / "model")]) == 0
     names = {path.name for path in (tmp_path / "model").iterdir()}
     files = {"config.yaml", "model.safetensors", "tokens.txt", "README.md", "config.json"}
     assert names == files

@@ -304,6 +304,7 @@ def test_the_microphone_wants_a_stream(exported: Export, capfd: pytest.CaptureFi
         ("ctc", False, ["--partial"], "partial: wants an export for streams"),
         ("ctc", True, ["--partial", "--format", "srt"], "partial: .* leave out --output, srt"),
         ("ctc", True, ["--partial", "--output", "OUT"], "partial: .* leave out --output, srt"),
+        ("ctc", True, ["--partial", "--segment", "9s"], "segment: with --partial .* --endpoint"),
         ("ctc", True, ["--endpoint", "1e3"], "endpoint: '1e3' is no positive duration"),
         ("ctc", True, ["--endpoint", "0s"], "endpoint: '0s' is no positive duration"),
     ],

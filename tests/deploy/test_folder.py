@@ -62,6 +62,7 @@ def change(**values: object) -> Callable[[Path], object]:
     ("damage", "message"),
     [
         (change(format=2), "format 2 is newer than this version knows"),
+        (change(format=True), "format: expected a whole number, got True"),
         (change(kind="offline-rnn"), "kind: 'offline-rnn' is none of"),
         (change(chunk=8), "chunk: unknown key"),
         (lambda folder: (folder / "export.yaml").write_text("- a"), "expected a mapping of keys"),

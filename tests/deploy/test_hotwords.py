@@ -45,6 +45,13 @@ def test_a_score_that_is_written_otherwise(phrase: str, tmp_path: Path) -> None:
         Hotwords((phrase,)).write(tmp_path, tokens)
 
 
+@pytest.mark.parametrize("phrase", ["ab :b", ": ab", "ab :a :2.5"])
+def test_a_word_that_begins_like_a_score(phrase: str, tmp_path: Path) -> None:
+    tokens = Tokens(["<blk>", "<unk>", "▁", "a", "b", ":"])
+    with pytest.raises(InputError, match="a word that begins with a colon for a score; leave it"):
+        Hotwords((phrase,)).write(tmp_path, tokens)
+
+
 @pytest.mark.parametrize("letters", ["ab", "ab:.0123456789"])
 @pytest.mark.parametrize("phrase", [f"ab :{39 * '9'}", f"ab :0.{50 * '0'}1"])
 def test_a_score_that_no_float_holds(phrase: str, letters: str, tmp_path: Path) -> None:

@@ -23,16 +23,17 @@ from foldformer.checkpoint import ModelConfig
 from foldformer.data.tokens import Tokens
 from foldformer.deploy import processor
 from foldformer.deploy.export.integers import to_integers
-from foldformer.deploy.export.make import export
+from foldformer.deploy.export.make import _parts, _weights, export
 from foldformer.deploy.export.parity import session
 from foldformer.deploy.export.plain import plain_form
-from foldformer.deploy.export.sharing import check_files
+from foldformer.deploy.export.precision import in_precision
+from foldformer.deploy.export.sharing import check_files, stored_state
 from foldformer.deploy.export.views import mark_parameter
 from foldformer.deploy.folder import ExportSpec, Precision, StreamSpec, read_export
 from foldformer.deploy.processor import cuts_off_pairs
 from foldformer.errors import SpecError
 from foldformer.model import Model, ModelSpec
-from foldformer.nn.quantise import quantise
+from foldformer.nn.quantise import quantise, round_weights, shared_weights
 from foldformer.spec import from_dict
 
 SYMBOLS = ["<blk>", "<unk>", "▁", *"abcdefghijk"]
@@ -226,6 +227,54 @@ def test_the_numbers_are_those_of_quantise(made: tuple[Path, ExportSpec], wide: 
     plain = plain_form(onnx.load(folder / spec.files[0])).graph
     found = next(each for each in plain.initializer if each.name == f"{name}.plain")
     np.testing.assert_allclose(numpy_helper.to_array(found), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize(
+    "linear",
+    [
+        {"kind": "residual", "rank": 8},
+        {"kind": "residual", "rank": 36},
+        {"kind": "low_rank", "rank": 40},
+        {"kind": "basis", "rank": 12},
+    ],
+    ids=lambda linear: f"{linear['kind']}-{linear['rank']}",
+)
+def test_a_model_is_rounded_to_what_an_export_stores(
+    linear: dict[str, object], precision: Precision
+) -> None:
+    """Each use by itself, though one has residuals a tenth as large as the other's."""
+    torch.manual_seed(5)
+    encoder = ENCODER | {"linear": linear}
+    model = from_dict(ModelSpec, {"vocab_size": 40, "encoder": encoder, "heads": HEADS[:1]}).build()
+    with torch.no_grad():
+        for name, parameter in model.eval().named_parameters():
+            nn.init.normal_(parameter, std=0.1)
+            if name.endswith(".up"):
+                parameter[len(parameter) // 2 :] /= 10
+    graphs = {name: part.graph() for name, part in _parts(model, "ctc", None).items()}
+    in_precision(graphs.values(), precision, shared_weights(model))
+    stored = stored_state([each.graph for each in graphs.values()], _weights(model, "ctc"))
+    round_weights(model, 8 if precision == "int8" else 4)
+    rounded = dict(model.named_parameters())
+    assert rounded.keys() < stored.keys()
+    for name, parameter in rounded.items():
+        np.testing.assert_allclose(
+            parameter.detach(), stored[name], rtol=1e-6, atol=1e-9, err_msg=name
+        )
+
+
+def test_layers_may_be_alike(tmp_path: Path) -> None:
+    """As after a copy, or where nothing was learnt: their scales are no copy made by mistake."""
+    encoder = ENCODER | {"d_model": 32, "num_layers": 4}
+    encoder["feed_forward"] = {"kind": "dense", "d_ff": 1024}
+    model = from_dict(ModelSpec, {"vocab_size": 14, "encoder": encoder, "heads": HEADS[:1]}).build()
+    first, second = model.eval().encoder.depth.layers
+    second.load_state_dict(first.state_dict())
+    config = ModelConfig(model=model.spec)
+    folder = tmp_path / "export"
+    spec = export(model, Tokens(SYMBOLS), config, folder, name="a", head="ctc", precision="int8")
+    assert read_export(folder) == spec
 
 
 def test_a_second_copy_is_found(made: tuple[Path, ExportSpec], wide: Model, tmp_path: Path) -> None:

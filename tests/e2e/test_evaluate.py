@@ -149,6 +149,67 @@ def test_what_to_compare_with_is_looked_at_first(
         assert message in err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--weights", "int8"), "weights: those of this export are stored in fp32"),
+        (("--chunk", "320ms"), "chunk: this export hears whole recordings"),
+        (("--against", "less.jsonl"), "less.jsonl: lacks 1 of the utterances in"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_heard_first(
+    model: Path,
+    corpus: Path,
+    tmp_path: Path,
+    call,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    test = corpus / "test.jsonl.gz"
+    ids = [cut.id for cut in CutSet.from_file(test)]
+    Path("less.jsonl").write_text(
+        "".join(f"{json.dumps({'id': id_, 'hypothesis': ''})}\n" for id_ in ids[1:])
+    )
+    assert call("export", model, "--head", "ctc", "--output", "phone")[0] == 0
+    monkeypatch.setattr("foldformer.decode.evaluate.evaluate", None)  # nobody hears
+    code, out, err = call("evaluate", model, test, "--against", "phone", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"foldformer: error: {message}")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--chunk", "320ms"),
+        ("--segment", "9s"),
+        ("--head", "ctc"),
+        ("--beam", "2"),
+        ("--weights", "int8"),
+    ],
+)
+def test_transcripts_are_not_heard(corpus: Path, tmp_path: Path, call, option) -> None:
+    (tmp_path / "a.jsonl").touch()
+    code, _, err = call("evaluate", tmp_path / "a.jsonl", corpus / "test.jsonl.gz", *option)
+    assert code == 2
+    assert f"{option[0]}: says how a model hears, and {tmp_path / 'a.jsonl'} holds trans" in err
+
+
+def test_into_standard_output(model: Path, corpus: Path, tmp_path: Path, foldformer) -> None:
+    """Which another program has begun, and goes on with."""
+    with open(tmp_path / "log.txt", "w+") as log:
+        log.write("before\n")
+        log.flush()
+        test = corpus / "test.jsonl.gz"
+        done = foldformer("evaluate", model, test, "--output", "/dev/stdout", stdout=log)
+        assert done.returncode == 0
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert lines[0] == "before"
+    assert any(line.startswith("all ") for line in lines)
+    assert sum('"hypothesis"' in line for line in lines) == len(CutSet.from_file(test))
+
+
 def test_transcripts_have_no_card(corpus: Path, tmp_path: Path, call) -> None:
     (tmp_path / "a.jsonl").touch()
     code, _, err = call("evaluate", tmp_path / "a.jsonl", corpus / "test.jsonl.gz", "--card")

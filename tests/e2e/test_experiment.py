@@ -138,6 +138,13 @@ def test_documents_are_brought_up_to_date(
     # Results that are named are shown, too.
     code, out, err = call("report", results, "--update", document)
     assert (code, out.splitlines()[0], err) == (0, "## Numbers", "")
+    # What a link leads to is written, not the link.
+    document.write_text(f"WER 1{mark}\n")
+    link = tmp_path / "LINK.md"
+    link.symlink_to(document)
+    assert call("report", "--update", link) == (0, "", "")
+    assert link.is_symlink()
+    assert document.read_text() == f"WER 9.53{mark}\n"
     # Of several documents all are written, or none.
     document.write_text(f"WER 1{mark}\n")
     other = tmp_path / "other.md"

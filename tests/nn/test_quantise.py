@@ -11,7 +11,7 @@ from foldformer.nn.heads.transducer import TransducerSpec
 from foldformer.nn.linears.dense import DenseLinear
 from foldformer.nn.linears.residual import ResidualSpec
 from foldformer.nn.mixers.attention import AttentionSpec
-from foldformer.nn.quantise import BLOCK, Bits, quantise, round_weights, shared_weights
+from foldformer.nn.quantise import BLOCK, THIN, Bits, quantise, round_weights, shared_weights
 
 RANGES: dict[Bits, tuple[int, int]] = {8: (-127, 127), 4: (-8, 7)}
 
@@ -79,29 +79,37 @@ def test_shared_weights_are_the_matrices_of_the_layers() -> None:
     assert list(shared_weights(nn.ModuleList([dense, nn.Linear(8, 4)]))) == ["0.weight"]
 
 
+@pytest.mark.parametrize("width", [16, 40])
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_rounded_model_has_the_numbers_that_are_stored(bits: Bits) -> None:
+def test_a_rounded_model_has_the_numbers_that_are_stored(bits: Bits, width: int) -> None:
+    def stored(matrix: Tensor, bits: Bits) -> Tensor:
+        return by_hand(matrix, bits) if len(matrix) >= THIN else by_hand(matrix.T, 8).T
+
     torch.manual_seed(0)
     spec = EncoderSpec(
-        d_model=16,
+        d_model=width,
         num_layers=4,
         uses=2,
         mixer=AttentionSpec(num_heads=2),
         linear=ResidualSpec(rank=3),
     )
     head = TransducerSpec(predictor_dim=8, joiner_dim=8)
-    module = nn.ModuleDict({"encoder": spec.build(), "head": head.build(16, 9)})
+    module = nn.ModuleDict({"encoder": spec.build(), "head": head.build(width, 9)})
     for parameter in module.parameters():  # factors that start as zero, too
         nn.init.normal_(parameter)
     before = {name: parameter.clone() for name, parameter in module.named_parameters()}
     round_weights(module, bits)
     fine = shared_weights(module)
     for name, parameter in module.named_parameters():
-        old, part = before[name], name.rsplit(".", 1)[-1]
+        old, (place, _, part) = before[name], name.rpartition(".")
+        owner = module.get_submodule(place)
         if name in fine:
-            wanted = by_hand(old, bits)
-        elif part in ("down", "up"):
-            wanted = by_hand(old, 8)
+            wanted = stored(old, bits)
+        elif part in ("down", "up"):  # two uses of rank 3, each by itself
+            uses = old.split(3, dim=1 if part == "down" else 0)
+            wanted = torch.cat([stored(use, 8) for use in uses], dim=1 if part == "down" else 0)
+        elif part == "weight" and isinstance(owner, nn.Linear):
+            wanted = stored(old.T, 8).T
         elif part == "weight" and old.ndim > 1 and "predictor.weight" not in name:
             rows = old.flatten(1)  # of heads, convolutions, embeddings: (out, ...)
             wanted = by_hand(rows.T, 8).T.reshape(old.shape)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foldformer.cli._model_arguments import chunk_of, seconds_of
+from foldformer.cli._model_arguments import SEGMENT, chunk_of, seconds_of
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ def open_export(args: argparse.Namespace, longest: float) -> "ExportRecognizer":
         raise SpecError(
             "partial: what is known so far is written as it comes, in text and JSON; leave out "
             "--output, srt and vtt"
+        )
+    if args.partial and args.endpoint is None and args.segment != SEGMENT:
+        raise SpecError(
+            "segment: with --partial a recording is one stream, which nothing cuts; add --endpoint"
         )
     spec = read_export(args.model)
     if args.partial and not spec.streams:

@@ -31,7 +31,8 @@ def add_layers_argument(parser: argparse.ArgumentParser) -> None:
 
 def is_foreign_folder(model: Path) -> bool:
     """Whether a folder holds a model of `transformers`, folded or not."""
-    return (model / "config.json").is_file()
+    # Our own have both where they come from the hub, whose client looks for a config.json.
+    return (model / "config.json").is_file() and not (model / "config.yaml").is_file()
 
 
 def is_foreign(args: argparse.Namespace) -> bool:

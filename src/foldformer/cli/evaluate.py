@@ -24,6 +24,7 @@ from foldformer.files import whole_file
 
 if TYPE_CHECKING:
     from foldformer.decode.utterances import Evaluated
+    from foldformer.deploy.folder import ExportSpec
 
 EXTRA = "train"
 """What this verb needs to be installed with."""
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
 
     _check(args)
     if args.against is not None:
-        _check_against(args.against, args.head)
+        _check_against(args, args.against)
     with whole_file(args.output, "--output") as output, whole_file(args.html, "--html") as html:
         evaluated, measured = _evaluated(args, args.model, args.text)
         against = None
@@ -127,6 +128,14 @@ def _check(args: argparse.Namespace) -> None:
     if args.card and (args.model.is_file() or is_export(args.model)):
         what = "transcripts have no card" if args.model.is_file() else "this is an export"
         raise SpecError(f"--card: {what}; give the folder of the model")
+    if args.model.is_file() and (args.against is None or args.against.is_file()):
+        usual = {"chunk": None, "segment": SEGMENT, "head": None, "beam": 1, "weights": "fp32"}
+        for name, default in usual.items():
+            if getattr(args, name) != default:
+                raise SpecError(
+                    f"--{name}: says how a model hears, and {args.model} holds transcripts; leave "
+                    "it out"
+                )
     for folder in filter(None, (args.model, args.against)):
         refuse_foreign(folder)
     check_outputs(
@@ -135,25 +144,26 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _check_against(other: Path, head: str | None) -> None:
+def _check_against(args: argparse.Namespace, other: Path) -> None:
     """Refuse what there is nothing to compare with in, before the model is heard, maybe for hours.
 
     Raises:
-        InputError: it is neither a model folder nor transcripts.
-        SpecError: it has no such head.
+        InputError: it is neither a model folder nor transcripts of these utterances.
+        SpecError: it has no such head, or an option asks for what is fixed in an export.
     """
     if other.is_file():
-        from foldformer.decode.utterances import read_transcripts
+        from foldformer.decode.evaluate import transcripts_of
 
-        read_transcripts(other)
+        transcripts_of(other, args.manifest)
     elif is_export(other):
         from foldformer.deploy.check import check_export
 
         check_export(other)
+        _check_fixed(args, other)
     elif other.exists():
         from foldformer.decode.recognizer import Recognizer
 
-        Recognizer.load(other, head)  # weights are mapped, and not read
+        Recognizer.load(other, args.head)  # weights are mapped, and not read
     else:
         raise InputError(
             f"--against: {other}: no such file or folder; expected a model folder, an export, or "
@@ -215,17 +225,9 @@ def _of_export(
     """
     from foldformer.data.durations import shown
     from foldformer.deploy.evaluate import evaluate_export
-    from foldformer.deploy.folder import read_export
-    from foldformer.deploy.recognizer import check_chunk, check_head, load
+    from foldformer.deploy.recognizer import load
 
-    spec = read_export(folder)
-    check_chunk(spec, chunk_of(args))
-    check_head(spec, args.head)
-    if args.weights != "fp32":
-        raise SpecError(
-            f"weights: those of this export are stored in {spec.precision}; leave it out, or "
-            f"export the model with --precision {args.weights}"
-        )
+    spec = _check_fixed(args, folder)
     check_beam(args)
     recognizer = load(folder, beam=args.beam)
     text = text or spec.source.text
@@ -239,6 +241,26 @@ def _of_export(
         "weights": spec.precision,
         "sherpa-onnx": version("sherpa-onnx"),
     }
+
+
+def _check_fixed(args: argparse.Namespace, folder: Path) -> "ExportSpec":
+    """What an export is; refuse options that ask for something else.
+
+    Raises:
+        SpecError: there is such an option.
+    """
+    from foldformer.deploy.folder import read_export
+    from foldformer.deploy.recognizer import check_chunk, check_head
+
+    spec = read_export(folder)
+    check_chunk(spec, chunk_of(args))
+    check_head(spec, args.head)
+    if args.weights not in ("fp32", spec.precision):
+        raise SpecError(
+            f"weights: those of this export are stored in {spec.precision}; leave it out, or "
+            f"export the model with --precision {args.weights}"
+        )
+    return spec
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -1,6 +1,7 @@
 """Show the results of experiments: tables beside the paper's, figures, errors, as one page."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,19 +63,21 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _update(documents: "Sequence[Path]") -> None:
-    """Write what documents quote anew, in all of them or in none."""
-    from foldformer.files import complete_files
+    """Write what documents quote anew: in none, where one of them cannot be made or written."""
+    from foldformer.files import whole_file
     from foldformer.report.quoted import updated
 
-    for document, text in [(document, updated(document)) for document in documents]:
-        with complete_files(document.parent) as beside:
-            (beside / document.name).write_text(text, encoding="utf-8")
+    texts = [updated(document) for document in documents]
+    with ExitStack() as all_:
+        places = [all_.enter_context(whole_file(each, "--update")) for each in documents]
+        for place, text in zip(places, texts, strict=True):
+            assert place is not None
+            place.write_text(text, encoding="utf-8")
 
 
 def _show(args: argparse.Namespace) -> None:
     """Results as a page, or as Markdown."""
-    from foldformer.errors import InputError
-    from foldformer.files import complete_files
+    from foldformer.files import whole_file
     from foldformer.report.evidence import read_evidence
     from foldformer.report.markdown import markdown
 
@@ -83,12 +86,10 @@ def _show(args: argparse.Namespace) -> None:
         from foldformer.measure.similarity import similarity_of
         from foldformer.report.experiment_page import experiment_page
 
-        if args.output.is_dir():
-            raise InputError(f"{args.output}: is a folder; -o names a file")
-        similarity = None if args.layers is None else similarity_of(args.layers)
-        page = experiment_page(evidence, similarity)
-        with complete_files(args.output.parent) as beside:
-            (beside / args.output.name).write_text(page, encoding="utf-8")
+        with whole_file(args.output, "-o") as output:
+            assert output is not None
+            similarity = None if args.layers is None else similarity_of(args.layers)
+            output.write_text(experiment_page(evidence, similarity), encoding="utf-8")
         print(f"report: {args.output}")
     if args.markdown or args.output is None:
         print(markdown(evidence))

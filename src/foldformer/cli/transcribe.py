@@ -1,6 +1,7 @@
 """Write down what recordings say, or its translation."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -272,7 +273,7 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
 def _is_of_file(recording: Recording) -> bool:
     """Whether it is read from a file that is there; what is not there is told when it is read."""
     live = recording is _MICROPHONE or recording.name == STANDARD_INPUT
-    return not live and Path(recording.name).exists()
+    return not live and os.path.exists(recording.name)  # Path fails for names that cannot be
 
 
 def _writer(

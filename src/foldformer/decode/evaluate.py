@@ -17,7 +17,7 @@ from foldformer.data.feature_cache import at_16k
 from foldformer.data.pieces import LONGEST, pieces_of
 from foldformer.decode.latency import word_times
 from foldformer.decode.recognizer import Recognizer
-from foldformer.decode.utterances import Evaluated, Utterance, read_transcripts
+from foldformer.decode.utterances import Evaluated, Utterance, Written, read_transcripts
 from foldformer.errors import InputError
 
 _BATCH = 200.0  # seconds of audio that are heard at once
@@ -74,17 +74,8 @@ def evaluate_transcripts(
     Raises:
         InputError: a file cannot be read, or the utterances of the two are not the same.
     """
-    written = read_transcripts(path)
+    written = transcripts_of(path, manifests)
     said = _said(manifests, text, written)
-    named = ", ".join(manifests_of(manifests))
-    missing = [id_ for id_, known in said.items() if known.heard and id_ not in written]
-    foreign = [id_ for id_ in written if id_ not in said]
-    for ids, lacks, has in ((missing, path, named), (foreign, named, path)):
-        if ids:
-            raise InputError(
-                f"{lacks}: lacks {len(ids)} of the utterances in {has}, such as {ids[0]!r}; "
-                "expected transcripts of the same utterances"
-            )
     utterances = [
         Utterance(
             id=id_,
@@ -97,9 +88,30 @@ def evaluate_transcripts(
         )
         for id_, each in written.items()
     ]
-    if not utterances:
-        raise InputError(f"{named}: none of its {len(said)} cuts can be heard, and {path} is empty")
     return _evaluated(utterances, None)
+
+
+def transcripts_of(path: Path, manifests: str | Sequence[str]) -> dict[str, Written]:
+    """{id: transcript} of a file, which holds those of the utterances of the manifests.
+
+    Raises:
+        InputError: as of `evaluate_transcripts`.
+    """
+    written = read_transcripts(path)
+    cuts = [cut for manifest in manifests_of(manifests) for cut in read_cuts(manifest)]
+    known = {cut.id for cut in cuts}
+    named = ", ".join(manifests_of(manifests))
+    missing = [cut.id for cut in cuts if not unheard(cut) and cut.id not in written]
+    foreign = [id_ for id_ in written if id_ not in known]
+    for ids, lacks, has in ((missing, path, named), (foreign, named, path)):
+        if ids:
+            raise InputError(
+                f"{lacks}: lacks {len(ids)} of the utterances in {has}, such as {ids[0]!r}; "
+                "expected transcripts of the same utterances"
+            )
+    if not written:
+        raise InputError(f"{named}: none of its {len(cuts)} cuts can be heard, and {path} is empty")
+    return written
 
 
 @dataclass(frozen=True)
@@ -110,8 +122,6 @@ class _Said:
     language: str
     seconds: float
     words: tuple[tuple[str, float], ...] | None
-    heard: bool
-    """Whether `evaluate` hears it."""
 
 
 def _said(
@@ -125,12 +135,11 @@ def _said(
                 raise InputError(
                     f"{path}: holds the cut {cut.id!r} of another manifest; expected each id once"
                 )
-            heard = not unheard(cut)
-            if heard or cut.id in wanted:
+            if not unheard(cut) or cut.id in wanted:
                 reference, words = text_of(cut, text), word_ends(cut) or None
             else:
                 reference, words = "", None
-            found[cut.id] = _Said(reference, language_of(cut), cut.duration, words, heard)
+            found[cut.id] = _Said(reference, language_of(cut), cut.duration, words)
     return found
 
 

@@ -247,10 +247,10 @@ def read_export(folder: str | Path) -> ExportSpec:
     if not path.is_file():
         raise InputError(f"{path}: missing; is this an export? `foldformer export` makes one")
     data = read_yaml(path)
-    if isinstance(data.get("format"), int) and int(str(data["format"])) > FORMAT:
+    newer = data.get("format")
+    if isinstance(newer, int) and newer > FORMAT:
         raise InputError(
-            f"{path}: format {data['format']} is newer than this version knows ({FORMAT}); "
-            "update foldformer"
+            f"{path}: format {newer} is newer than this version knows ({FORMAT}); update foldformer"
         )
     try:
         spec = from_dict(ExportSpec, data)

@@ -176,7 +176,7 @@ def read_wav(path: str | Path) -> Array:
         with wave.open(str(path), "rb") as file:
             kind = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
             data = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last where a chunk is cut off
         reason = str(error) or "it ends too early"
         raise ValueError(f"is no WAV file of whole numbers ({reason}); convert it first") from None
     if kind != (RATE, 1, 16):

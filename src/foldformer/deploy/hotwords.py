@@ -75,4 +75,9 @@ def _line(phrase: str, tokens: Tokens) -> str:
     if unknown or not normalise(text):
         what = f"the model cannot write {unknown[0]!r}" if unknown else "holds no word"
         raise InputError(f"hotwords: {phrase!r}: {what}; leave it out")
+    if any(word.startswith(":") for word in normalise(text).split()):
+        raise InputError(
+            f"hotwords: {phrase!r}: the runtime takes a word that begins with a colon for a score; "
+            "leave it out"
+        )
     return normalise(text) + score

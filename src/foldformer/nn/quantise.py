@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foldformer.nn.linears import Linear
+from foldformer.nn.linears import FactoredLinear, Linear
+from foldformer.nn.linears.residual import ResidualLinear
 
 Bits = Literal[4, 8]
 
@@ -90,15 +91,13 @@ def shared_weights(module: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
-_VECTORS = ("diagonal", "bias")  # of linear maps, one for each use
-
-
 def round_weights(module: nn.Module, bits: Bits) -> None:
     """Round the matrices of a model in place, as an export of that precision stores them.
 
     The full-rank matrices of the layers get `bits` bits. All other matrices get 8: low-rank
-    factors, heads, convolutions and embeddings, with a scale for each output channel. Vectors stay
-    as they are. What goes into a product is not rounded, which an export does when it runs.
+    factors, those of each use apart, heads, convolutions and embeddings, with a scale for each
+    output channel, or for each row where there are fewer than `THIN`. Vectors stay as they are.
+    What goes into a product is not rounded, which an export does when it runs.
 
     Args:
         module: the model.
@@ -108,9 +107,28 @@ def round_weights(module: nn.Module, bits: Bits) -> None:
     with torch.no_grad():
         for part in module.modules():
             for name, parameter in part.named_parameters(recurse=False):
-                if isinstance(part, Linear) and name not in _VECTORS:
-                    own = bits if id(parameter) in full_rank else 8
-                    parameter.copy_(quantise(parameter, own).dequantised())
-                elif isinstance(part, (nn.Linear, nn.Conv1d, nn.Embedding)) and name == "weight":
+                if id(parameter) in full_rank:
+                    parameter.copy_(_rounded(parameter, bits))
+                elif isinstance(part, nn.Linear) and name == "weight":
+                    parameter.copy_(_rounded(parameter.T, 8).T)
+                elif isinstance(part, (nn.Conv1d, nn.Embedding)) and name == "weight":
                     rows = parameter.flatten(1)
                     parameter.copy_(quantise(rows.T, 8).dequantised().T.reshape(parameter.shape))
+            if isinstance(part, Linear):
+                for use in range(part.uses):  # an export has the factors of each use apart
+                    for factor in _factors(part, use):
+                        factor.copy_(_rounded(factor, 8))
+
+
+def _factors(linear: Linear, use: int) -> tuple[Tensor, ...]:
+    """The low-rank factors of a use, views of the parameters; none where it has none."""
+    if isinstance(linear, ResidualLinear):
+        return linear.low_rank(use) or ()
+    return linear.factors(use) if isinstance(linear, FactoredLinear) else ()
+
+
+def _rounded(matrix: Tensor, bits: Bits) -> Tensor:
+    """A matrix (..., in, out) that something is multiplied with: few rows have a scale each."""
+    if matrix.shape[-2] < THIN:
+        return quantise(matrix.mT, 8).dequantised().mT
+    return quantise(matrix, bits).dequantised()

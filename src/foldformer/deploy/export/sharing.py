@@ -80,12 +80,13 @@ def check_files(paths: Iterable[Path], state: Mapping[str, Tensor]) -> int:
         for tensor in graph.initializer:
             numbers = numpy_helper.to_array(tensor)
             parameter = _parameter_of(tensor.name, state)
-            if parameter or _parameter_of(tensor.name.removesuffix(SCALES), state):
+            known = parameter or _parameter_of(tensor.name.removesuffix(SCALES), state)
+            if known:
                 size += numbers.nbytes
             elements[parameter] += packed.get(tensor.name, numbers.size)
             if numbers.size >= _LARGE:
                 held.setdefault(numbers.size, []).append((tensor.name, numbers))
-                if not parameter:
+                if not known:
                     constants.append((tensor.name, numbers))
     for name, tensor in state.items():
         if elements[name] != tensor.numel():
