@@ -167,6 +167,22 @@ def test_the_starts_of_the_paper() -> None:
         torch.testing.assert_close(folded.encoder.depth.layers[group].mixer.query.weight, mean)
 
 
+@pytest.mark.parametrize("uses", [(1, 1, 4), (2, 1, 3), (1,) * 6])
+@pytest.mark.parametrize("start", ["fit", "average", "stepwise", "lower"])
+def test_a_layer_that_is_used_once_stays_what_it_is(start: Any, uses: tuple[int, ...]) -> None:
+    """Though it has no residual that could make it up of another one."""
+    model = built()
+    names = ("query", "key", "value", "output", "expand", "contract")
+    full = {
+        f"{group}.{name}": ResidualSpec(rank=WIDTH)
+        for group, own in enumerate(uses)
+        for name in names
+        if own > 1
+    }
+    plan = Plan(uses=uses, linear=ResidualSpec(diagonal=False), linears=full)
+    assert_same(fold(model, plan, start=start), model, 2e-5)
+
+
 def test_the_model_is_left_alone_and_nothing_is_drawn() -> None:
     model = built()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foldformer.decode.compare import compare
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.score import score_text
 from foldformer.errors import InputError, SpecError
@@ -82,6 +83,23 @@ def test_a_figure_of_one_run_is_that_of_an_evaluation() -> None:
 def test_no_change_against_nothing_wrong() -> None:
     perfect = Counted(utterances="", counts=np.array([[0.0, 0, 0, 4]] * 5))
     assert Figures("wer", {"r": perfect}).change({1: "r"}, {1: "r"}) is None
+
+
+def test_sets_without_a_word_say_nothing_of_a_change() -> None:
+    """As `compare` has it; a figure of no words at all has none."""
+    counts = [[[n, 0, 0, 4], [0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]] for n in (2, 3)]
+    named = {
+        name: Counted(utterances="", counts=np.array(each, float))
+        for name, each in zip("ab", counts, strict=True)
+    }
+    change = Figures("wer", named).change({1: "a"}, {1: "b"})
+    expected = compare(MEASURES["wer"], *(np.array(each, float) for each in counts)).relative
+    assert change is not None
+    assert expected is not None
+    assert (change.value, change.low) == pytest.approx((expected.value, expected.low))
+    assert change.high == pytest.approx(expected.high)
+    silent = Counted(utterances="", counts=np.zeros((1, 4)))
+    assert Figures("wer", {"r": silent}).change({1: "r"}, {1: "r"}) is None
 
 
 def test_missing_cells_are_missing(tmp_path: Path, write_results: Write) -> None:

@@ -150,8 +150,11 @@ def stack_of(
 
 
 def _source(start: Start, plan: Plan, group: int) -> int | None:
-    """The place whose weights a layer of the plan begins with, where it is that of one layer."""
-    if start in ("stepwise", "lower"):
+    """The place whose weights a layer of the plan begins with, where it is that of one layer.
+
+    A layer that is used once shares with nobody, and stays what it is.
+    """
+    if plan.uses[group] > 1 and start in ("stepwise", "lower"):
         return source_layers(start, plan.num_layers, len(plan.uses))[group]
     return None
 

@@ -1,5 +1,6 @@
 """The figures of several trainings of the same cell, and how sure they are."""
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -56,7 +57,10 @@ class Figures:
         here = [self._values[run] for run in runs.values()]
         there = [self._values[others[seed]] for seed in runs]
         drawn, against = (np.mean([each for _, each in both], axis=0) for both in (here, there))
-        if min([value for value, _ in there]) <= 0 or not (against > 0).all():
+        known = np.isfinite(drawn) & np.isfinite(against)  # sets without a word say nothing
+        drawn, against = drawn[known], against[known]
+        least = min([value for value, _ in there])
+        if not 0 < least < math.inf or not (against > 0).all():
             return None
         mean, other = (statistics.fmean(value for value, _ in both) for both in (here, there))
         seeds = {

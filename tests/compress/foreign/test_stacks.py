@@ -60,6 +60,9 @@ def test_says_what_stays_and_why() -> None:
         block.attention = nn.MultiheadAttention(4, 2)
         block.adapted = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
     net.blocks[1].tied = net.blocks[0].tied = nn.Linear(4, 4)
+    for block in net.blocks:
+        block.biased = nn.Linear(4, 4)
+    net.blocks[1].biased.bias = net.blocks[0].biased.bias
     net.blocks[0].extra = nn.Linear(4, 4)
     stack = find_stack(net, "blocks")
     assert set(stack.shapes) == {"leave", "attention.out_proj"}
@@ -68,7 +71,8 @@ def test_says_what_stays_and_why() -> None:
         "taps": "Conv1d is no linear map",
         "attention": "the fused weight of nn.MultiheadAttention",
         "adapted": "ParametrizedLinear is no plain linear map",
-        "tied": "its weight is used at several places already: blocks.0.tied.weight, blocks.1.tied",
+        "tied": "its weight or bias is used at several places already: blocks.0.tied.weight, block",
+        "biased": "its weight or bias is used at several places already: blocks.0.biased.bias, bl",
         "extra": "only 1 of 2 layers have it",
     }
     assert set(reasons) <= set(stack.kept)

@@ -1,7 +1,7 @@
 """The lists of repeated layers of a PyTorch model, and the linear maps that can be folded there."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -147,8 +147,8 @@ def _examined(name: str, layers: tuple[nn.Module, ...], shared: Mapping[int, str
             kept[part] = why
         elif len(present) < len(layers):
             kept[part] = f"only {len(present)} of {len(layers)} layers have it"
-        elif tied := [shared[id(m.weight)] for m in present if id(m.weight) in shared]:
-            kept[part] = f"its weight is used at several places already: {tied[0]}"
+        elif tied := [shared[id(t)] for t in _own(present) if id(t) in shared]:
+            kept[part] = f"its weight or bias is used at several places already: {tied[0]}"
         elif len(found := Counter(tuple(matrix(m).shape) for m in present)) > 1:
             each = ", ".join(f"{n} of {rows} x {columns}" for (rows, columns), n in found.items())
             kept[part] = f"its shapes differ between layers: {each}"
@@ -158,6 +158,11 @@ def _examined(name: str, layers: tuple[nn.Module, ...], shared: Mapping[int, str
             rows, columns = matrix(present[0]).shape
             shapes[part] = (rows, columns)
     return Stack(name=name, layers=layers, shapes=shapes, kept=kept)
+
+
+def _own(linears: Sequence[nn.Module]) -> list[object]:
+    """Weights and biases."""
+    return [tensor for linear in linears for tensor in (linear.weight, linear.bias)]
 
 
 def _weighted(layer: nn.Module) -> Iterator[tuple[str, nn.Module]]:
