@@ -207,8 +207,23 @@ def test_a_recording_is_not_written_over(model: Path, audio: Path, call) -> None
     before = Path("calls/a.txt").read_bytes()
     code, _, err = call(model, "calls/a.txt", "--output", "calls")
     assert code == 2
-    assert "calls/a.txt: its transcript would be written over it" in err
+    assert "calls/a.txt: its transcript would be written over calls/a.txt, which stands" in err
     assert Path("calls/a.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [["calls"], ["calls/a.wav"], ["calls/a.wav", "--json"]])
+def test_a_text_beside_its_recording_is_not_written_over(
+    model: Path, audio: Path, call, words: list[str]
+) -> None:
+    """It may be what was really said."""
+    place = Path("calls/a.jsonl" if "--json" in words else "calls/a.txt")
+    place.write_text("written by hand")
+    code, out, err = call(model, *words, "--output", "calls/../calls")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"would be written over calls/../{place}, which stands beside it; take another" in err
+    assert place.read_text() == "written by hand"
+    assert call(model, *words, "--output", "out")[0] == 0
+    assert call(model, *words, "--output", "out")[0] == 0  # once more
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,33 @@ def test_what_is_saved_comes_back(recognizer: Make, tmp_path: Path) -> None:
     made.save(tmp_path / "other")
     assert (tmp_path / "other" / "README.md").read_text() == "# A card\n"
     assert same(Recognizer.load(tmp_path / "other"), made)
+    made.save(tmp_path / "other")  # the same place again
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.yaml", "model.safetensors", "training/a"])
+def test_what_is_no_saved_model_is_not_written_over(
+    recognizer: Make, tmp_path: Path, name: str
+) -> None:
+    made = recognizer()
+    made.card = "# A card\n"
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("of somebody else")
+    with pytest.raises(InputError, match="name another"):
+        made.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name.split("/")[0]]
+    assert (tmp_path / name).read_text() == "of somebody else"
+
+
+def test_what_nobody_can_hear(recognizer: Make, tmp_path: Path) -> None:
+    made, samples = recognizer(), sound(1)
+    for given in (torch.from_numpy(samples), samples.tolist()):
+        with pytest.raises(InputError, match="audio: expected a path, an open file or samples in"):
+            made.transcribe(given, 16000)
+    for chunk in (0, -1):
+        with pytest.raises(SpecError, match=f"chunk: expected 1 encoder frame .* got {chunk}"):
+            made.transcribe(samples, 16000, chunk)
+        with pytest.raises(SpecError, match=f"chunk: expected 1 encoder frame .* got {chunk}"):
+            next(made.segments(wav(1), chunk))
 
 
 def test_through_the_mixin_and_back(

@@ -402,7 +402,7 @@ def test_a_folder_that_cannot_be_folded(
         (["--weights", "35kB", "--precision", "int8"], "a folded model of transformers is stored"),
         (["--weights", "35kB", "--calibration", "EMPTY"], "is empty; expected one sentence a line"),
         (["--weights", "35kB", "--calibration", "SHORT"], "calibrate with more data"),
-        (["--weights", "35kB", "--calibration", "none.txt"], "cannot be read as text"),
+        (["--weights", "35kB", "--calibration", "none.txt"], "cannot be read: No such file"),
     ],
 )
 def test_a_plan_that_cannot_be(

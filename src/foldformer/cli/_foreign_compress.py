@@ -105,7 +105,8 @@ def _recovery(args: argparse.Namespace) -> "RecoverySpec":
             raise SpecError(
                 f"{option}: is for foldformer's own models, and {args.model} is one of transformers"
             )
-    asked, settings = asked_keys(args), parse_settings(args.settings)
+    settings = parse_settings(args.settings)
+    asked = asked_keys(args, settings)
     try:
         recovery = from_dict(RecoverySpec, override(asked, settings))
     except SpecError as error:

@@ -9,7 +9,7 @@ from foldformer.cli._logs import show_logs
 from foldformer.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from foldformer.train.config import TrainConfig
     from foldformer.train.place import Place
@@ -135,15 +135,20 @@ def parse_settings(words: list[str]) -> list[tuple[str, str]]:
     return settings
 
 
-def asked_keys(args: argparse.Namespace) -> dict[str, object]:
+def asked_keys(
+    args: argparse.Namespace, settings: "Sequence[tuple[str, str]]"
+) -> dict[str, object]:
     """The keys of a training YAML that the arguments of `compress` stand for: its data and steps.
 
     Raises:
-        SpecError: --config says something else where these belong.
+        SpecError: --config says something else where these belong, or `settings`, the dotted keys
+            of the command line, say the same.
         InputError: it cannot be read.
     """
     from foldformer.spec import read_yaml
 
+    if args.steps is not None and any(key == "training.steps" for key, _ in settings):
+        raise SpecError("--steps: is short for --training.steps; give one of the two")
     asked: dict[str, object] = dict(read_yaml(args.config)) if args.config else {}
     for key, name, value in (
         ("data", "train", args.data),

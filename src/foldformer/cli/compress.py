@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         return run_compress(args)
     settings = parse_settings(args.settings)
     check_training_arguments(args)
-    asked = asked_keys(args)
+    asked = asked_keys(args, settings)
     origin = _origin(args, _manifests(asked, settings))
     recovers = bool(_manifests(asked, settings))
     learns_in = args.devices is not None or args.strategy != "ddp"
@@ -245,7 +245,8 @@ def _recover(args: argparse.Namespace, config: "TrainConfig", folded: "Folded") 
     before, after = (f"{size / 1e6:.2f} MB" for size in folded.bytes)
     print(f"best validation: {scores}")
     print(f"model: {trained.folder}, {before} -> {after}")
-    print(f"next: foldformer evaluate {trained.folder} MANIFEST --against {args.model}")
+    folder, original = (shlex.quote(str(each)) for each in (trained.folder, args.model))
+    print(f"next: foldformer evaluate {folder} MANIFEST --against {original}")
     return 0
 
 
@@ -255,7 +256,7 @@ def _say_folded(output: Path, folded: "Folded") -> None:
         "it has not learnt from the original yet: expect several times its errors, or\n"
         "more; give --data and --valid as well to let it learn"
     )
-    print(f"next: foldformer evaluate {output} MANIFEST")
+    print(f"next: foldformer evaluate {shlex.quote(str(output))} MANIFEST")
 
 
 def _command(args: argparse.Namespace) -> str:

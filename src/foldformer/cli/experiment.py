@@ -1,6 +1,7 @@
 """Run the trainings of a recipe's tables, several side by side; run again, it goes on."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         of = counted(len(runs), "run")
         print(f"{len(runner.failed)} of {of} failed; the same command tries again")
         return 2
-    print(f"next: foldformer report {args.recipe if not args.smoke else planned.results}")
+    shown = args.recipe if not args.smoke else planned.results
+    print(f"next: foldformer report {shlex.quote(str(shown))}")
     return 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +126,8 @@ def _say_written(args: argparse.Namespace) -> None:
         print("the plan is written nowhere; -o PLAN.yaml writes it")
     else:
         print(f"plan: {args.output}")
-        print(f"next: foldformer compress {args.model} --plan {args.output} --output FOLDER")
+        model, plan = (shlex.quote(str(each)) for each in (args.model, args.output))
+        print(f"next: foldformer compress {model} --plan {plan} --output FOLDER")
 
 
 def _check(args: argparse.Namespace) -> None:

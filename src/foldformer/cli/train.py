@@ -4,6 +4,7 @@ Every key of the YAML can be set on the command line: --training.steps 2000
 """
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items())
     print(f"best validation: {scores}")
     print(f"model: {trained.folder}")
-    print(f"next: foldformer transcribe {trained.folder} RECORDING.wav")
+    print(f"next: foldformer transcribe {shlex.quote(str(trained.folder))} RECORDING.wav")
     return 0
 
 

@@ -214,8 +214,15 @@ def _check_places(recordings: Sequence[Recording], args: argparse.Namespace) -> 
                 "name a folder for them: --output FOLDER"
             )
         return
+    suffix = _writer(recordings[0], args).suffix if recordings else ""
     taken: dict[Path, Recording] = {}
     for each in recordings:
+        path = args.output / each.place.parent / (each.place.name + suffix)
+        if _is_of_file(each) and path.exists() and path.parent.samefile(Path(each.name).parent):
+            raise InputError(
+                f"{each.name}: its transcript would be written over {path}, which stands beside "
+                "it; take another folder for --output"
+            )
         other = taken.setdefault(each.place, each)
         if other is not each:
             raise InputError(
@@ -236,7 +243,7 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
     In a folder, that of a recording is whole or not there, and that of the microphone grows.
 
     Raises:
-        InputError: it would be written over the recording, or over earlier subtitles.
+        InputError: it would be written over earlier subtitles.
     """
     if args.output is None:
         alone = args.microphone or args.recordings == [recording.name]
@@ -247,11 +254,6 @@ def _place(recording: Recording, args: argparse.Namespace) -> Iterator[tuple["Wr
 
     writer = _writer(recording, args)
     path = args.output / recording.place.parent / (recording.place.name + writer.suffix)
-    if _is_of_file(recording) and path.exists() and path.samefile(recording.name):
-        raise InputError(
-            f"{recording.name}: its transcript would be written over it; take another folder "
-            "for --output"
-        )
     if recording is _MICROPHONE:  # what was said stays, however this listening or another ended
         if args.format in ("srt", "vtt") and path.exists():
             raise InputError(

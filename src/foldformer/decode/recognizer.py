@@ -1,5 +1,6 @@
 """From recordings to text: a model, its tokens, and a search."""
 
+import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from foldformer.checkpoint import ModelConfig, complete_files, load_model, save_model
+from foldformer.checkpoint import (
+    CONFIG,
+    WEIGHTS,
+    ModelConfig,
+    complete_files,
+    load_model,
+    save_model,
+)
 from foldformer.data.audio import SAMPLING_RATE, Samples, convert, load_audio, to_mono_16k
 from foldformer.data.durations import ENCODER_FRAME_MS
 from foldformer.data.features import PADDING, fbank
@@ -99,8 +107,10 @@ class Recognizer:
         """Write the model folder: configuration, weights, tokens, and the card if there is one.
 
         Raises:
-            InputError: the place cannot be written.
+            InputError: the place cannot be written, or holds what is no saved model and would be
+                replaced.
         """
+        _check_place(Path(folder), with_card=self.card is not None)
         with complete_files(Path(folder), TOKEN_FILES) as beside:
             save_model(beside, self.model, self.config)
             self.tokens.save(beside)
@@ -177,9 +187,15 @@ class Recognizer:
 
         Raises:
             InputError: the recording is missing, damaged, empty or too short.
+            SpecError: `chunk` is less than 1.
         """
         if not isinstance(audio, np.ndarray):
-            return self._heard(load_audio(audio), chunk)
+            if isinstance(audio, (str, os.PathLike)) or hasattr(audio, "read"):
+                return self._heard(load_audio(audio), chunk)
+            raise InputError(
+                "audio: expected a path, an open file or samples in a NumPy array, got "
+                f"{type(audio).__name__}; a tensor's .numpy() is one"
+            )
         if sampling_rate is None:
             raise InputError("sampling_rate: missing; samples do not know their own")
         return self._heard(to_mono_16k(audio, sampling_rate), chunk)
@@ -224,6 +240,8 @@ class Recognizer:
             recordings: samples (N,) at 16 kHz; they are one batch.
             chunk: see `alternatives`.
         """
+        if chunk is not None and chunk < 1:
+            raise SpecError(f"chunk: expected 1 encoder frame (40 ms) or more, got {chunk}")
         features = [_features(samples, chunk) for samples in recordings]
         lengths = torch.tensor([len(frames) for frames in features])
         padded = pad_sequence(features, batch_first=True, padding_value=PADDING)
@@ -264,6 +282,27 @@ class Recognizer:
             times=tuple(round(f * ENCODER_FRAME_MS / 1000, 3) for f in hypothesis.frames),
             scores=tuple(round(score, 4) for score in hypothesis.log_probs),
             score=hypothesis.score,
+        )
+
+
+_TRAINING = "training"  # what a training keeps beside its model, in a folder of its own
+
+
+def _check_place(folder: Path, *, with_card: bool) -> None:
+    """Refuse to write a model among other files, or over the model of a training.
+
+    Raises:
+        InputError: that would be so.
+    """
+    there = [name for name in (CONFIG, WEIGHTS) if (folder / name).is_file()]
+    if (folder / _TRAINING).is_dir():
+        raise InputError(
+            f"{folder}: holds a training, whose model is not written over; name another"
+        )
+    if len(there) < 2 and (there or (with_card and (folder / CARD).exists())):
+        raise InputError(
+            f"{folder / (there or [CARD])[0]}: would be replaced, and belongs to no saved model; "
+            "name another folder"
         )
 
 

@@ -56,8 +56,12 @@ def lines_of(path: str | Path) -> list[str]:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{path}: is not text in UTF-8; expected one sentence a line; manifests are for Whisper"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     said = [line for line in lines if line.strip()]
     if not said:
         raise InputError(f"{path}: is empty; expected one sentence a line")
