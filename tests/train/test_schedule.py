@@ -128,6 +128,33 @@ def test_the_rate_of_residuals(rank, rate: float | None, expected: float) -> Non
         schedule.step()
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(1.0, 1.0), (None, 3**-0.5), (0.5, 0.5)])
+def test_the_rate_of_shared_matrices(rate: float | None, expected: float) -> None:
+    model = EncoderSpec(
+        d_model=32,
+        num_layers=4,
+        uses=(3, 1),
+        mixer=AttentionSpec(num_heads=2),
+        feed_forward=DenseFeedForwardSpec(d_ff=64),
+        linear=ResidualSpec(rank=(2, 2, 2)),
+        linears={"1.query": ResidualSpec(rank=2), "value": LowRankSpec(rank=16)}
+        | {f"1.{name}": ResidualSpec() for name in ("key", "output", "expand", "contract")},
+    ).build()
+    optimizer, _ = make_optimizer(model, TrainingSpec(warmup=0, shared_rate=rate))
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    seen = 0
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[parameter]
+            maps = ("query", "key", "output", "expand", "contract")
+            shared = name.startswith("depth.layers.0") and name.endswith(
+                tuple(f"{each}.weight" for each in maps)
+            )
+            assert group["lr"] == pytest.approx(1e-3 * (expected if shared else 1.0)), name
+            seen += shared
+    assert seen == 5
+
+
 def test_an_optimizer_goes_on_with_new_settings() -> None:
     """As if they had been there from the beginning, but for what the weights have become."""
 

@@ -65,6 +65,9 @@ class TrainingSpec(Spec):
     """Optimiser steps."""
     learning_rate: float = 1e-3
     """Peak of the schedule."""
+    shared_rate: float | None = 1.0
+    """What a full-rank matrix that is used K times learns at, in parts of the learning rate; with
+    null, 1 / sqrt(K)."""
     residual_rate: float | None = None
     """What low-rank residuals learn at, in parts of the learning rate; without it, sqrt(2 / R) for
     those of rank R, and 1 at most."""
@@ -118,8 +121,10 @@ class TrainingSpec(Spec):
                 raise SpecError(f"{name}: expected 0 or more, got {getattr(self, name)}")
         if self.threads > _MOST_THREADS:
             raise SpecError(f"threads: expected {_MOST_THREADS} at most, got {self.threads}")
-        if self.residual_rate is not None and not self.residual_rate > 0:
-            raise SpecError(f"residual_rate: expected more than 0, got {self.residual_rate}")
+        for name in ("shared_rate", "residual_rate"):
+            rate = getattr(self, name)
+            if rate is not None and not rate > 0:
+                raise SpecError(f"{name}: expected more than 0, got {rate}")
         for name in ("ema", "full_context"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 from torch.optim import AdamW
@@ -28,30 +29,31 @@ def make_optimizer(model: nn.Module, spec: TrainingSpec) -> tuple[AdamW, LambdaL
 
     Weight decay pulls matrices towards zero. On a product (`down @ up`, `basis @ coefficients`) it
     would be a decay of another kind, and norms and biases have no scale to lose: these have none.
-    Low-rank residuals learn at `spec.residual_rate` of the learning rate.
+    Low-rank residuals learn at `spec.residual_rate` of the learning rate, and the matrices that
+    they are added to at `spec.shared_rate`.
 
     What the groups of parameters are depends on the model alone, so that the state of an optimiser
     fits one of another specification.
     """
-    ranks = {
-        parameter: _mean_rank(module)
-        for module in model.modules()
-        if isinstance(module, ResidualLinear)
-        for parameter in (module.down, module.up)
-        if parameter is not None
-    }
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 0.0): [], (False, 0.0): []}
+    kinds = dict[nn.Parameter, _Kind]()
+    for module in model.modules():
+        if isinstance(module, ResidualLinear):
+            kinds[module.weight] = _Kind(uses=module.uses)
+            for parameter in (module.down, module.up):
+                if parameter is not None:
+                    kinds[parameter] = _Kind(rank=sum(module.ranks) / module.uses)
+    groups: dict[tuple[bool, _Kind], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in _NO_DECAY
-        groups.setdefault((decays, ranks.get(parameter, 0.0)), []).append(parameter)
+        groups.setdefault((decays, kinds.get(parameter, _Kind())), []).append(parameter)
     optimizer = AdamW(
         [
             {
                 "params": parameters,
-                "lr": residual_rate(rank, spec) * spec.learning_rate,
+                "lr": _rate(kind, spec) * spec.learning_rate,
                 "weight_decay": spec.weight_decay if decays else 0.0,
             }
-            for (decays, rank), parameters in groups.items()
+            for (decays, kind), parameters in groups.items()
         ],
         lr=spec.learning_rate,
         betas=(spec.betas[0], spec.betas[1]),
@@ -84,20 +86,29 @@ def follow(optimizer: AdamW, schedule: LambdaLR, settings: Sequence[Mapping[str,
         group["lr"] = group["initial_lr"] * share(schedule.last_epoch)
 
 
-def _mean_rank(linear: ResidualLinear) -> float:
-    return sum(linear.ranks) / linear.uses
+@dataclass(frozen=True)
+class _Kind:
+    """What decides at which rate a parameter learns."""
+
+    uses: int = 1
+    """Of a matrix of full rank: how many uses share it."""
+    rank: float = 0.0
+    """Of low-rank residuals: their mean rank."""
 
 
-def residual_rate(rank: float, spec: TrainingSpec) -> float:
-    """What `down` and `up` of a map learn at, in parts of the learning rate.
+def _rate(kind: _Kind, spec: TrainingSpec) -> float:
+    """What parameters of a kind learn at, in parts of the learning rate.
 
-    A step of Adam is as large for an entry of `down` or `up` as for one of the shared weight, and a
-    step of each of the R terms of their product adds to the same matrix. With R = 16 the products
-    grew larger than what they are added to, and with R = 2 they did not; that less makes fewer
-    errors is shown by single trainings alone, see `recipes/paper_table/LOG.md`.
+    A step of Adam is as large whatever the gradient. One of a shared matrix is a step of each of
+    its K uses, all in the same direction. One of `down` or `up` is as large as one of the shared
+    matrix, and those of the R terms of their product add to the same entries: with R = 16 the
+    products grew larger than what they are added to, and with R = 2 they did not. What was tried of
+    both is in `recipes/paper_table/LOG.md`.
     """
-    if not rank:
+    if kind.uses > 1:
+        return 1 / math.sqrt(kind.uses) if spec.shared_rate is None else spec.shared_rate
+    if not kind.rank:
         return 1.0
     if spec.residual_rate is not None:
         return spec.residual_rate
-    return min(1.0, math.sqrt(2 / rank))
+    return min(1.0, math.sqrt(2 / kind.rank))
