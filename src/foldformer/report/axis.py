@@ -52,14 +52,15 @@ def _multiples(low: float, high: float) -> list[float]:
 
 
 def _factors(low: float, high: float) -> list[float]:
-    """Powers of 10 or 2, or parts of them; where those lie too far apart, multiples of a step."""
+    """Powers of 10, 4 or 2, or parts of them; where those are too few, multiples of a step."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     decades = [10.0**power for power in powers if low <= 10.0**power <= high]
     if len(decades) >= 3:
         return decades
     powers = range(math.floor(math.log2(low)), math.ceil(math.log2(high)))
-    for steps in ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5, 1.75)):
-        found = [2.0**power * step for power in powers for step in steps]
+    quarters = (1.0, 1.25, 1.5, 1.75)
+    for apart, steps in ((2, (1.0,)), (1, (1.0,)), (1, (1.0, 1.5)), (1, quarters)):
+        found = [2.0**power * step for power in powers if power % apart == 0 for step in steps]
         found = [each for each in found if low <= each <= high]
         if len(found) >= 3:
             return found
