@@ -89,6 +89,7 @@ def test_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ),
         ("{folder}/typo.yaml", "/typo.yaml: model.encoder.d_modell: "),
         ("{folder}/uses.yaml", "uses: 5 layers are not divisible by 2 uses"),
+        ("{folder}/wide.yaml", "there is not enough memory; take a smaller model"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(
@@ -98,6 +99,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     (tmp_path / "tokens.yaml").write_text("model: {encoder: {}}\ntokens: {vocab_size: 99x}\n")
     (tmp_path / "typo.yaml").write_text("model: {encoder: {d_modell: 3}}\n")
     (tmp_path / "uses.yaml").write_text("model: {encoder: {num_layers: 5, uses: 2}}\n")
+    (tmp_path / "wide.yaml").write_text(f"model: {{encoder: {{d_model: {4 * 10**9}}}}}\n")
     assert main(["describe", argument.format(folder=tmp_path)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

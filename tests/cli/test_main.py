@@ -159,6 +159,16 @@ def test_several_manifests() -> None:
     assert settings == ["--seed", "3"]
 
 
+def test_settings_may_stand_before_the_arguments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The value of a setting is never taken for the file."""
+    path = tmp_path / "a.yaml"
+    path.write_text("training: {}\n")
+    assert main(["train", "--training.steps", "7", str(path)]) == 2
+    assert f"{path}: output: missing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -225,6 +225,19 @@ def test_a_plan_goes_into_compress(dense: Path, call: Call, tmp_path: Path) -> N
     assert not (tmp_path / "never").exists()
 
 
+def test_a_plan_that_keeps_everything_says_so(dense: Path, call: Call, tmp_path: Path) -> None:
+    """And what it makes is not said to make more errors."""
+    file, kept = tmp_path / "plan.yaml", tmp_path / "kept"
+    said = "nothing: as it is the model takes no more than the budget"
+    assert said not in call("plan", dense, "--weights", "500kB")[1]
+    assert said in call("plan", dense, "--weights", "10MB", "-o", file)[1]
+    code, out, err = call("compress", dense, "--plan", file, "--output", kept)
+    assert (code, err) == (0, "")
+    assert "expect several times its errors" not in out
+    before, after = (load_model(folder)[0].state_dict() for folder in (dense, kept))
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
 def test_a_budget_that_is_too_small(dense: Path, call: Call) -> None:
     options = ("plan", dense, "--precision", "int8", "--weights")
     result = call(*options, "20kB")

@@ -252,10 +252,12 @@ def _recover(args: argparse.Namespace, config: "TrainConfig", folded: "Folded") 
 
 def _say_folded(output: Path, folded: "Folded") -> None:
     print(f"model: {output}")
-    print(
-        "it has not learnt from the original yet: expect several times its errors, or\n"
-        "more; give --data and --valid as well to let it learn"
-    )
+    before, after = folded.bytes
+    if after != before:  # else every layer has kept what it had
+        print(
+            "it has not learnt from the original yet: expect several times its errors, or\n"
+            "more; give --data and --valid as well to let it learn"
+        )
     print(f"next: foldformer evaluate {shlex.quote(str(output))} MANIFEST")
 
 

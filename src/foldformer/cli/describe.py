@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(args.model)
     if export is not None:
-        print(f"export: {_what(export, Path(args.model))}")
+        _say_export(args.model, export)
         print("below: the model that it was made of, all heads")
     for key, value in assumed.items():
         print(f"assumed: {key} = {value}, which the configuration does not say")
@@ -69,7 +70,7 @@ def _describe_whisper(args: argparse.Namespace, export: "ExportSpec") -> None:
         print(json.dumps({"model": args.model, "export": to_dict(export)}, indent=2))
         return
     print(args.model)
-    print(f"export: {_what(export, Path(args.model))}")
+    _say_export(args.model, export)
     print(
         f"weights: {export.source.parameters:,} numbers, each stored once, in "
         f"{export.weight_bytes:,} bytes"
@@ -87,8 +88,13 @@ def _export(name: str) -> "ExportSpec | None":
     return check_any(name)
 
 
+def _say_export(model: str, export: "ExportSpec") -> None:
+    """Print kind, precision, how it hears, bytes."""
+    what = f"export: {_what(export, Path(model))}"
+    print(textwrap.fill(what, 80, subsequent_indent="  ", break_on_hyphens=False))
+
+
 def _what(export: "ExportSpec", folder: Path) -> str:
-    """Kind, precision, how it hears, bytes."""
     from foldformer.data.durations import shown
 
     said = [f"{export.kind} for {export.runtime}", export.stored]

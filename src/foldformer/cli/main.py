@@ -90,9 +90,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
+def _settings_last(words: Sequence[str]) -> list[str]:
+    """The words with `--key.key VALUE` behind the rest; the order among each is kept.
+
+    argparse does not know these keys, and would take VALUE for an argument of the verb.
+    """
+    first: list[str] = []
+    last: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        key, equals, _ = word.partition("=")
+        if not (word.startswith("--") and "." in key):
+            first.append(word)
+            continue
+        last.append(word)
+        if not equals and rest:
+            last.append(rest.pop(0))
+    return first + last
+
+
 def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
-    args, settings = parser.parse_known_args(argv)
+    args, settings = parser.parse_known_args(_settings_last(sys.argv[1:] if argv is None else argv))
     if settings and not args.takes_settings:
         complain(f"unknown arguments: {' '.join(settings)}; see foldformer {args.verb} --help")
         return 2
@@ -134,7 +154,8 @@ def _run(argv: Sequence[str] | None) -> int:
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether that is what PyTorch says, which has no type of its own for it on a CPU."""
     text = str(error)
-    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+    said = ("allocate memory", "out of memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(each in text for each in said)
 
 
 if __name__ == "__main__":

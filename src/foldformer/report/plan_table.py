@@ -91,5 +91,7 @@ def _closing(made: Made, precision: str, calibrated: bool) -> list[str]:
         if calibrated
         else "the weights: --calibration asks for that of the outputs",
     }  # fmt: skip
+    if made.error == 0 and made.bytes == made.dense:
+        lines["to do"] = "nothing: as it is the model takes no more than the budget"
     width = max(map(len, lines)) + 2
     return [f"{name:{width}}{value}" for name, value in lines.items()]
