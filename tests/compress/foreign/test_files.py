@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foldformer.compress.foreign import ForeignPlan, fold, load, read_plan, save
 from foldformer.compress.plan import Plan
-from foldformer.errors import InputError
+from foldformer.errors import InputError, SpecError
 from foldformer.nn.linears.low_rank import LowRankSpec
 from foldformer.nn.linears.residual import ResidualSpec
 
@@ -42,6 +42,17 @@ def test_loads_as_it_was(name: str, tiny: Make, outputs: Compute, tmp_path: Path
     assert not again.training
     assert torch.equal(outputs(again), expected)
     assert read_plan(tmp_path) == plan
+
+
+def test_a_model_that_is_not_folded_is_not_saved(tiny: Make, tmp_path: Path) -> None:
+    """Unless its plan keeps all layers, so that there is nothing to fold."""
+    name = "encoder.layer"
+    shares = ForeignPlan(stacks={name: Plan(uses=(3, 1), linear=ResidualSpec(rank=2))})
+    with pytest.raises(SpecError, match=r"nothing in it is folded, .* fold\(model, plan\) first"):
+        save(tmp_path / "new", tiny("bert"), shares)
+    assert not (tmp_path / "new").exists()
+    save(tmp_path / "kept", tiny("bert"), ForeignPlan(stacks={name: Plan(uses=(1,) * 4)}))
+    load(tmp_path / "kept")
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foldformer.checkpoint import check_match, read_tensors, write_tensors
-from foldformer.compress.foreign.fold import fold_structure
+from foldformer.compress.foreign.fold import fold_structure, is_unfolded
 from foldformer.compress.foreign.plan import ForeignPlan
 from foldformer.errors import InputError, SpecError
 from foldformer.files import complete_files
@@ -44,7 +44,13 @@ def save(
 
     Raises:
         InputError: the folder cannot be written.
+        SpecError: the model is not folded.
     """
+    if is_unfolded(model, plan):
+        raise SpecError(
+            "model: nothing in it is folded, and `load` expects what the plan makes; call "
+            "fold(model, plan) first"
+        )
     folder = Path(folder)
     with complete_files(folder) as beside:
         write_model(beside, model)

@@ -72,6 +72,18 @@ def fold_structure(model: nn.Module, plan: ForeignPlan) -> None:
             _place(stack, name, layers, maps, shared.to_empty(device=matrix(maps[0]).device))
 
 
+def is_unfolded(model: nn.Module, plan: ForeignPlan) -> bool:
+    """Whether nothing in a model is folded, and the plan would fold something.
+
+    Raises:
+        InputError: see `fold`.
+        SpecError: see `fold`.
+    """
+    if any(isinstance(module, FoldedLinear) for module in model.modules()):
+        return False
+    return any(any(_folded(*each)) for each in matched(model, plan).values())
+
+
 def unfold(model: nn.Module) -> None:
     """Give each layer a matrix of its own again, the one that it has applied. The model is changed.
 
