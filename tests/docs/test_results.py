@@ -23,7 +23,8 @@ EXPERIMENTS = [
 
 def test_there_is_something_to_check() -> None:
     assert ROOT / "recipes" / "paper_table" / "README.md" in DOCUMENTS
-    assert [path.name for path in EXPERIMENTS] == ["ablations.yaml", "experiment.yaml"]
+    names = [path.name for path in EXPERIMENTS]
+    assert names == ["ablations.yaml", "experiment.yaml", "rates.yaml"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -53,16 +54,24 @@ def test_committed_results_are_real_and_whole(path: Path) -> None:
         assert recorded.counts(result).keys() == planned[name].sets.keys()
 
 
-def test_cells_of_the_same_name_are_the_same_models() -> None:
-    """So that the second experiment takes the models of the first."""
-    first, second = map(cached_plan, EXPERIMENTS)
-    common = first.keys() & second.keys()
-    assert {name.split("/")[1] for name in common} == {
-        "dense", "k3-r2", "k3-r16", "k6-r16", "k9-r16",
-    }  # fmt: skip
-    for name in common:
-        assert first[name].config == second[name].config
-        assert first[name].sets == second[name].sets
+@pytest.mark.parametrize(
+    ("pair", "cells"),
+    [
+        (("ablations", "experiment"), {"dense", "k3-r2", "k3-r16", "k6-r16", "k9-r16"}),
+        (("ablations", "rates"), {"dense", "narrow-as-k3-r16"}),
+        (("experiment", "rates"), {"dense"}),
+    ],
+)
+def test_cells_of_the_same_name_are_the_same_models(pair: tuple[str, str], cells: set[str]) -> None:
+    """So that the second experiment takes the models of the first, and no reader is misled."""
+    first, second = (read_experiment(path) for path in EXPERIMENTS if path.stem in pair)
+    assert first.cells.keys() & second.cells.keys() == cells
+    for task in first.tasks.keys() & second.tasks.keys():
+        assert first.tasks[task] == second.tasks[task]
+        for name in cells:
+            a, b = first.cells[name], second.cells[name]
+            assert a.set_for(task) == b.set_for(task)
+            assert (a.compress, a.model_of, a.decode) == (b.compress, b.model_of, b.decode)
 
 
 def test_models_of_the_same_bytes_have_about_the_same() -> None:

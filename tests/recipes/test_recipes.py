@@ -17,7 +17,9 @@ from foldformer.presets import preset
 from foldformer.train.config import read_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-EXPERIMENTS = sorted((RECIPES / "paper_table").glob("[ae]*.yaml"))
+EXPERIMENTS = [
+    RECIPES / "paper_table" / f"{name}.yaml" for name in ("experiment", "ablations", "rates")
+]
 TRAINED = sorted({*RECIPES.glob("*/*.yaml")} - {*EXPERIMENTS})
 
 Said = list[tuple[str, str]]

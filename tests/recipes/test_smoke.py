@@ -71,7 +71,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
         server.communicate()
 
 
-@pytest.mark.parametrize("name", ["experiment", "ablations"])
+@pytest.mark.parametrize("name", ["experiment", "ablations", "rates"])
 def test_every_cell_runs(name: str, command: tuple[str, ...]) -> None:
     """In each task, with its first seed."""
     path = RECIPES / "paper_table" / f"{name}.yaml"

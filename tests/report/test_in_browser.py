@@ -100,7 +100,9 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the committed recipe with all that it plans, and of its ablations."""
     recipe = Path(__file__).parents[2] / "recipes" / "paper_table"
     path = tmp_path_factory.mktemp("committed") / "report.html"
-    evidence = [read_evidence(place) for place in (recipe, recipe / "ablations.yaml")]
+    evidence = [
+        read_evidence(place) for place in (recipe, recipe / "ablations.yaml", recipe / "rates.yaml")
+    ]
     path.write_text(experiment_page(evidence), encoding="utf-8")
     return path
 

@@ -414,7 +414,7 @@ def test_smoke_tests_are_kept_apart(tmp_path: Path, write_results: Write) -> Non
 
 
 def test_a_recipe_without_results_says_so(recipes: Path) -> None:
-    for name in ("experiment.yaml", "ablations.yaml"):
+    for name in ("experiment.yaml", "ablations.yaml", "rates.yaml"):
         evidence = read_evidence(recipes / "paper_table" / name)
         assert evidence.planned > 0
         for each in evidence.tables:
