@@ -52,6 +52,17 @@ from foldformer.experiment.spec import read_experiment
         ("sets: {digits: ", "sets: {train: ", "sets.train: is what something else of a run is cal"),
         ("sets: {digits: ", "sets: {valid: ", "sets.valid: is what something else of a run is cal"),
         ("smoke:\n", "smoke:\n  sets: {earlier: a.jsonl}\n", "smoke: sets.earlier: is what someth"),
+        ("title: K = 3,", "title: K = 3, paper: k3-r1,",
+         "cells.k3.paper: 'k3-r1' is none of dense, k3-r2, k3-r16, k6-r16, k9-r16"),
+        ("title: K = 3,", "title: K = 3, decode: {beam: 0},", "cells.k3.decode: beam: expected 1"),
+        ("title: K = 3,", "title: K = 3, decode: {chunk: bla},", "decode: chunk: 'bla' is not a d"),
+        ('["composed data/played"]', "[\"digits 'my speech\"]",
+         "corpora: a quote is not closed in \"digits 'my speech\""),
+        ("{model.encoder.uses: 3}", "{model.encoder.uses: 3, seed: 7}",
+         "cells.k3: seed cannot be set here: `seeds` says with which ones"),
+        ("{model.encoder.uses: 3}", "{training.threads: 7}", "cells.k3: training.threads cannot"),
+        ("title: K = 3,", "title: K = 3, task_set: {translation: {training.initialise_from: m}},",
+         "cells.k3: training.initialise_from cannot be set here: `tasks.translation.after` says"),
     ],
 )  # fmt: skip
 def test_a_wrong_experiment_is_named(recipe: Path, old: str, new: str, message: str) -> None:
@@ -69,6 +80,13 @@ def test_a_cell_that_fits_no_configuration_is_named(recipe: Path) -> None:
     with pytest.raises(
         SpecError, match=r"recognition/k3/1: .*base.yaml: model\.encoder: uses: 3 l"
     ):
+        plan(read_experiment(recipe), recipe)
+
+
+def test_a_head_that_the_model_does_not_have_is_named(recipe: Path) -> None:
+    path = recipe / "experiment.yaml"
+    path.write_text(path.read_text().replace("title: K = 3,", "title: K = 3, decode: {head: ctx},"))
+    with pytest.raises(SpecError, match=r"recognition/k3/1: decode\.head: there is no 'ctx'; did"):
         plan(read_experiment(recipe), recipe)
 
 

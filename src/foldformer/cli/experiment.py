@@ -78,22 +78,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(planned: "Plan", runs: "Mapping[str, Run]", jobs: int) -> None:
-    from foldformer.experiment.finished import is_finished, result_beside
+    from foldformer.experiment.finished import is_due, is_finished, result_beside
     from foldformer.experiment.progress import counted, spoken
     from foldformer.experiment.results import read_results
 
     recorded = read_results(planned.results)
     beside = None if planned.beside is None else read_results(planned.beside)
+    states = {}
+    for run in runs.values():
+        states[run.name] = "begun" if run.place.exists() else ""
+        if is_finished(planned, run, recorded):
+            states[run.name] = "done"
+        elif beside is not None and result_beside(planned, run, beside) is not None:
+            states[run.name] = "taken"
+    done = {name for name, state in states.items() if state in ("done", "taken")}
     total = left = 0.0
     for run in runs.values():
-        state = "begun" if run.place.exists() else ""
-        if is_finished(planned, run, recorded):
-            state = "done"
-        elif beside is not None and result_beside(planned, run, beside) is not None:
-            state = "taken"
-        print(f"{run.name:48}{state:8}{run.minutes:8.1f} min")
+        again = run.name in done and is_due(run, runs, done)  # for its model, which is not there
+        state = f"{states[run.name]}{', train' if again else ''}"
+        print(f"{run.name:44}{state:14}{run.minutes:6.1f} min")
         total += run.minutes
-        left += 0.0 if state in ("done", "taken") else run.minutes
+        left += run.minutes if again or run.name not in done else 0.0
     rest = f"left: {spoken(left)}, {spoken(left / jobs)} with {jobs} at a time"
     print(
         f"{counted(len(runs), 'run')}, {spoken(total)} of one core; {rest if left else 'all done'}"

@@ -1,7 +1,7 @@
 """Which runs need not be done again: results that are of what the experiment says now."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from foldformer.experiment.begun import is_of_now
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.result import Result
 from foldformer.experiment.results import Recorded
+from foldformer.experiment.steps import is_trained
 from foldformer.files import complete_files
 from foldformer.spec import from_dict, to_dict
 from foldformer.train.config import TrainConfig
@@ -34,6 +35,20 @@ def is_finished(plan: Plan, run: Run, recorded: Recorded) -> bool:
         and _is_scored_so(run, recorded, number)
         and _is_trained_so(plan, run, recorded, number)
     )
+
+
+def is_due(run: Run, runs: Mapping[str, Run], done: Collection[str]) -> bool:
+    """Whether a run is to be done: it has no result, or no model, and one that is due needs that.
+
+    Args:
+        run: one of the runs.
+        runs: {name: run} of all that are wanted.
+        done: the names of those that have a result.
+    """
+    if run.name not in done:
+        return True
+    later = [each for each in runs.values() if each.needs == run.name]
+    return any(is_due(each, runs, done) for each in later) and not is_trained(run)
 
 
 def result_beside(plan: Plan, run: Run, beside: Recorded) -> Result | None:

@@ -88,10 +88,15 @@ def gather(
         similarity=_similarity(run.model) if run.trains else (),
         curve=tuple(dict(row) for row in rows),
         scores=scores,
-        counts=f"{plan.name}/{run.task}.{run.cell}.{run.seed}.json.gz",
+        counts=counts_file(plan, run),
         examples=examples,
     )
     return result, counts
+
+
+def counts_file(plan: Plan, run: Run) -> str:
+    """Where the counts of a run stand, from the folder of the results on."""
+    return f"{plan.name}/{run.task}.{run.cell}.{run.seed}.json.gz"
 
 
 def _curve(state: Path) -> list[dict[str, float]]:

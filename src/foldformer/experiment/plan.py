@@ -19,7 +19,7 @@ from foldformer.experiment.spec import (
     experiment_file,
     results_file,
 )
-from foldformer.spec import nearest, to_dict
+from foldformer.spec import kind_of, nearest, to_dict
 from foldformer.train.config import TrainConfig, read_config
 
 Settings = tuple[tuple[str, str], ...]
@@ -254,6 +254,7 @@ def _run(
         if start is not None:
             training = replace(training, initialise_from=start)
         config = replace(config, output=str(model), seed=seed, training=training)
+        _check_head(said.decode.head, config)
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from None
     if compress is not None:
@@ -278,6 +279,12 @@ def _run(
         needs=needs,
         minutes=spec.tasks[task].minutes * said.cost,
     )
+
+
+def _check_head(head: str | None, config: TrainConfig) -> None:
+    heads = [kind_of(each) for each in config.model.heads]
+    if head is not None and head not in heads:
+        raise SpecError(f"decode.head: there is no {head!r}{nearest(head, heads)}")
 
 
 def _keys(spec: ExperimentSpec, maker: CellSpec, task: str) -> dict[str, object]:

@@ -151,10 +151,10 @@ def append_result(path: Path, result: Result, counts: Mapping[str, Counted]) -> 
         }
         packed = gzip.compress(json.dumps(plain, separators=(",", ":")).encode(), mtime=0)
         (beside / file.name).write_bytes(packed)
-    append_line(path, result)
+    _append_line(path, result)
 
 
-def append_line(path: Path, result: Result) -> None:
+def _append_line(path: Path, result: Result) -> None:
     """Write the line of a result whose counts are there."""
     _append(path, to_dict(result))
 

@@ -1,24 +1,24 @@
 """Does what is left of an experiment: trains, evaluates, records; several runs side by side."""
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.begun import Begun, begin, check_code
 from foldformer.experiment.fingerprint import fingerprint
-from foldformer.experiment.finished import check_start, is_finished, result_beside
-from foldformer.experiment.gather import gather
+from foldformer.experiment.finished import check_start, is_due, is_finished, result_beside
+from foldformer.experiment.gather import counts_file, gather
 from foldformer.experiment.plan import Plan, Run
 from foldformer.experiment.processes import end, stopped_by_signals
 from foldformer.experiment.progress import WIDTH, Clock, counted, share_done, shown_loss, spoken
 from foldformer.experiment.result import Result
 from foldformer.experiment.results import (
     Recorded,
-    append_line,
     append_plan,
     append_result,
     mend_last_line,
@@ -30,7 +30,6 @@ from foldformer.experiment.steps import (
     Step,
     corpora_of,
     evaluations_of,
-    is_trained,
     last_line,
     training_of,
 )
@@ -84,6 +83,7 @@ class Runner:
         self._done: set[str] = set()
         self._held: tuple[int, ...] = ()
         self._recorded = Recorded(path=self.plan.results, spec=None, results={})
+        self._recorded_beside = self._recorded
 
     def run(self) -> bool:
         """Do all that is not done yet; whether every run has a result in the end.
@@ -119,7 +119,7 @@ class Runner:
                 for run in self.runs.values()
                 if is_finished(self.plan, run, self._recorded)
             }
-            self._waiting = [run for run in self.runs.values() if self._is_due(run)]
+            self._waiting = self._due()
             beside = self._beside()
             own = [run for run in self._waiting if run.name not in beside]
             self.say(
@@ -144,9 +144,9 @@ class Runner:
         """Results of the experiment beside that stand for runs which are not done here."""
         if self.plan.beside is None:
             return {}
-        recorded = read_results(self.plan.beside)
+        self._recorded_beside = read_results(self.plan.beside)
         found = {
-            run.name: result_beside(self.plan, run, recorded)
+            run.name: result_beside(self.plan, run, self._recorded_beside)
             for run in self._waiting
             if run.name not in self._done
         }
@@ -166,17 +166,16 @@ class Runner:
             if not same:
                 self.say(f"not taken {name} of {result.run_of}: {why}")
                 continue
-            append_line(self.plan.results, result)
+            # With counts of its own: the other experiment may do the run again, in another way.
+            counts = self._recorded_beside.counts(result)
+            own = replace(result, counts=counts_file(self.plan, run))
+            append_result(self.plan.results, own, counts)
             self._done.add(name)
             self.say(f"taken   {name} of {result.run_of}: {_scores(result)}")
-        self._waiting = [run for run in self.runs.values() if self._is_due(run)]
+        self._waiting = self._due()
 
-    def _is_due(self, run: Run) -> bool:
-        """Not finished; or its model, which another run needs that is due, is not there."""
-        if run.name not in self._done:
-            return True
-        later = [each for each in self.runs.values() if each.needs == run.name]
-        return any(map(self._is_due, later)) and not is_trained(run)
+    def _due(self) -> list[Run]:
+        return [run for run in self.runs.values() if is_due(run, self.runs, self._done)]
 
     def _make_corpora(self) -> None:
         for step in corpora_of(self.plan.spec.corpora, self.plan.output):
@@ -244,12 +243,8 @@ class Runner:
                 continue
             if code:
                 self._active.remove(active)
-                reason = last_line(active.step.log).removeprefix("foldformer: error: ")
-                self._fail(
-                    active.run,
-                    f"{active.step.what}: {reason[:300] or f'exit code {code}'} "
-                    f"(log: {active.step.log})",
-                )
+                reason = _why(code, active.step)
+                self._fail(active.run, f"{active.step.what}: {reason} (log: {active.step.log})")
             elif active.steps:
                 self._go_on(active)
             else:
@@ -312,6 +307,15 @@ class Runner:
         """End what is still at work; trainings save first."""
         end([active.process for active in self._active])
         self._active.clear()
+
+
+def _why(code: int, step: Step) -> str:
+    """Why a command has failed: what it said last, unless a signal ended it in the middle."""
+    if code < 0:
+        ended = f"ended by signal {-code}"
+        return f"{ended}, as for want of memory" if -code == signal.SIGKILL else ended
+    reason = last_line(step.log).removeprefix("foldformer: error: ")
+    return reason[:300] or f"exit code {code}"
 
 
 def _scores(result: Result) -> str:

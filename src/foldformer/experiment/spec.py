@@ -1,11 +1,13 @@
 """What an experiment's YAML says: trainings that differ in a few keys, and how they are judged."""
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from foldformer.data.durations import encoder_frames
 from foldformer.errors import InputError, SpecError
 from foldformer.spec import Spec, from_dict, nearest, read_yaml
 
@@ -14,6 +16,13 @@ LEARNING = ("data.", "training.")
 
 EXPERIMENT = "experiment.yaml"
 """The experiment of a recipe folder, unless a file is named."""
+
+_OWNED = {
+    "seed": "`seeds` says with which ones it is run",
+    "output": "its model is kept in a folder of its own below the experiment's `output`",
+    "training.threads": "each run has one core",
+}
+"""Keys of a training that an experiment sets by itself, and why."""
 
 _TAKEN = ("train", "valid", "earlier", "begun")
 """Names that no set can have: fingerprints of data are called so, and files of a run."""
@@ -31,6 +40,15 @@ class DecodeSpec(Spec):
     """Hypotheses kept; 1 is greedy."""
     weights: Literal["fp32", "int8", "int4"] = "fp32"
     """Number format that the matrices are rounded to first."""
+
+    def __post_init__(self) -> None:
+        if self.beam < 1:
+            raise SpecError(f"beam: expected 1 or more, got {self.beam}")
+        if self.chunk is not None:
+            try:
+                encoder_frames(self.chunk)
+            except SpecError as error:
+                raise SpecError(f"chunk: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +109,8 @@ class CellSpec(Spec):
     """Train nothing, and score the models of this cell, in another way."""
     against: str | None = None
     """The cell that relative changes are measured from; none unless given."""
-    paper: str | None = None
-    """Its row in the paper's table: dense, k3-r2, k3-r16, k6-r16 or k9-r16."""
+    paper: Literal["dense", "k3-r2", "k3-r16", "k6-r16", "k9-r16"] | None = None
+    """Its row in the paper's table."""
     tasks: tuple[str, ...] | None = None
     """The tasks it is run for; all unless given."""
     seeds: tuple[int, ...] | None = None
@@ -179,6 +197,12 @@ class ExperimentSpec(Spec):
                     )
             if not names:
                 raise SpecError(f"{where}: expected one or more")
+        for where, commands in (("corpora", self.corpora), ("smoke.corpora", self.smoke.corpora)):
+            for command in commands:
+                try:
+                    shlex.split(command)
+                except ValueError:
+                    raise SpecError(f"{where}: a quote is not closed in {command!r}") from None
         if self.runs_of is not None and Path(self.runs_of).name != self.runs_of:
             raise SpecError(
                 f"runs_of: expected the name of a YAML file beside this one, got {self.runs_of!r}"
@@ -191,6 +215,9 @@ class ExperimentSpec(Spec):
                 raise SpecError(f"tasks.{name}.after: {task.after} itself comes after another task")
         for name, cell in self.cells.items():
             self._check_cell(f"cells.{name}", cell)
+            for task in self.tasks_of(name):
+                for key in cell.set_for(task):
+                    self._check_key(f"cells.{name}", key, task)
         sets = {name for task in self.tasks.values() for name in task.sets}
         for name in self.about_sets:
             _check_known(f"about_sets.{name}", name, sets)
@@ -216,6 +243,14 @@ class ExperimentSpec(Spec):
                 )
         for task in cell.task_set:
             _check_known(f"{where}.task_set.{task}", task, self.tasks)
+
+    def _check_key(self, where: str, key: str, task: str) -> None:
+        """Refuse what the runner sets by itself, which would have no effect."""
+        owned = dict(_OWNED)
+        if self.tasks[task].after is not None:
+            owned["training.initialise_from"] = f"`tasks.{task}.after` says what it begins from"
+        if key in owned:
+            raise SpecError(f"{where}: {key} cannot be set here: {owned[key]}")
 
     def tasks_of(self, cell: str) -> tuple[str, ...]:
         """The tasks that a cell is run for."""

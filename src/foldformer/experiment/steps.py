@@ -1,6 +1,7 @@
 """The commands that a run consists of: one training, and an evaluation for each set."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -112,7 +113,7 @@ def corpora_of(commands: Sequence[str], output: Path) -> list[Step]:
     return [
         Step(
             what=f"corpus {words}",
-            words=("corpus", *words.split()),
+            words=("corpus", *shlex.split(words)),
             log=output / f"corpus-{number}.log",
         )
         for number, words in enumerate(commands)

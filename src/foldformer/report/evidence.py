@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from foldformer.errors import InputError, SpecError
+from foldformer.errors import InputError
 from foldformer.experiment.plan import name_of
 from foldformer.experiment.result import Result
 from foldformer.experiment.results import read_results
@@ -15,9 +15,7 @@ from foldformer.experiment.spec import (
     results_file,
 )
 from foldformer.report.current import of_file, of_recipe
-from foldformer.report.paper import paper
 from foldformer.report.tables import Table, tables_of
-from foldformer.spec import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ def read_evidence(place: Path) -> Evidence:
     Raises:
         InputError: the file or what belongs to it is missing or damaged, or smoke tests and real
             results are mixed in it.
-        SpecError: the experiment is wrong, or names a row that the paper does not have.
+        SpecError: the experiment is wrong.
     """
     recipe = _recipe_of(place)
     if recipe is None and not place.is_file():
@@ -74,12 +72,6 @@ def read_evidence(place: Path) -> Evidence:
     spec = recorded.spec if recipe is None else read_experiment(recipe)
     if spec is None:
         raise InputError(f"{place}: does not say what was planned; expected a line with `plan`")
-    for name, cell in spec.cells.items():
-        if cell.paper is not None and cell.paper not in paper().rows:
-            raise SpecError(
-                f"{recipe or place}: cells.{name}.paper: the paper has no {cell.paper!r}"
-                f"{nearest(cell.paper, paper().rows)}"
-            )
     smoke = {each.smoke for each in recorded.results.values()}
     if len(smoke) > 1:
         raise InputError(

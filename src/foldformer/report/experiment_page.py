@@ -25,7 +25,7 @@ from foldformer.report.row_text import (
     row_text,
     status,
 )
-from foldformer.report.tables import Table
+from foldformer.report.tables import Row, Table
 from foldformer.report.templates import templates
 from foldformer.report.training_curves import training_curves
 
@@ -106,18 +106,20 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """For each task and set a few utterances, as the cells with their first seed wrote them."""
-    for task, said in evidence.spec.tasks.items():
-        for name in said.sets:
-            utterances: dict[str, dict[str, Any]] = {}
-            for cell, row in evidence.spec.cells.items():
-                seed = evidence.spec.seeds_of(cell)[0]
-                result = evidence.results.get(name_of(task, cell, seed))
-                for each in result.examples.get(name, ()) if result is not None else ():
-                    shown = utterances.setdefault(each.id, {"said": each, "written": []})
-                    shown["written"].append((row.title, _pairs(each)))
-            if utterances:
-                yield {"heading": f"{task}, {name}", "utterances": list(utterances.values())}
+    """For each task and set a few utterances, as the first seeds in the tables wrote them."""
+    written: dict[tuple[str, str], dict[str, Row]] = {}
+    for table in evidence.tables:  # a cell that others are compared with stands in several
+        rows = written.setdefault((table.task, table.set), {})
+        rows |= {row.cell: row for row in table.rows if row.cell not in rows and not row.apart}
+    for (task, name), rows in written.items():
+        utterances: dict[str, dict[str, Any]] = {}
+        for cell in evidence.spec.cells:
+            row = rows.get(cell)
+            for each in row.results[0].examples.get(name, ()) if row and row.results else ():
+                shown = utterances.setdefault(each.id, {"said": each, "written": []})
+                shown["written"].append((row.title, _pairs(each)))
+        if utterances:
+            yield {"heading": f"{task}, {name}", "utterances": list(utterances.values())}
 
 
 def _opened(sets: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ _TABLE = re.compile(r"(<!-- results: (.+?) -->\n)(.*?)(<!-- /results -->)", re.D
 _OPENED = "<!-- results: "
 _CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 _INTERVAL = re.compile(r"[^\[]+\[.+?\]")  # a figure as far as its interval
-_FIGURE = re.compile(r"([^\s|(]*)(<!-- result: (.+?) -->)")
+_FIGURE = re.compile(r"([^\s|(*_]*)(<!-- result: (.+?) -->)")
 
 
 def updated(document: Path) -> str:
@@ -52,6 +52,7 @@ def updated(document: Path) -> str:
             f"{document}: quotes no results; expected a mark <!-- results: ... --> or "
             "<!-- result: ... -->"
         )
+    _check_marks(document, text)
     evidence = cache(read_evidence)
 
     def table(found: re.Match[str]) -> str:
@@ -87,6 +88,18 @@ def quotes(document: Path) -> int:
 def _quotes(text: str) -> int:
     parts = _CODE.split(text)[::2]
     return sum(len(_TABLE.findall(part)) + len(_FIGURE.findall(part)) for part in parts)
+
+
+def _check_marks(document: Path, text: str) -> None:
+    """Refuse a mark that is none by its form, and would let what it marks grow old in silence."""
+    left = "".join(_FIGURE.sub("", _TABLE.sub("", part)) for part in _CODE.split(text)[::2])
+    for found in re.finditer(r"<!--\s*/?results?\b.{0,60}", left, re.DOTALL):
+        shown = " ".join(found[0].split())
+        raise InputError(
+            f"{document}: {shown}: is no whole mark; expected <!-- result: ... --> on one line "
+            "behind a figure, or <!-- results: ... -->, a table, and <!-- /results -->, each on a "
+            "line of its own"
+        )
 
 
 def copied(document: Path, evidence: Evidence) -> list[str]:

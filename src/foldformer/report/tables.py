@@ -151,8 +151,13 @@ class _Sheet:
             for cell, said in self.spec.cells.items()
             if said.table == table and self.task in self.spec.tasks_of(cell)
         ]
-        others = [self.spec.cells[cell].against for cell in own]
+        others = (self.against(cell) for cell in own)
         return list(dict.fromkeys([*(each for each in others if each and each not in own), *own]))
+
+    def against(self, cell: str) -> str | None:
+        """The cell that it is compared with in this task, if that is run for it."""
+        other = self.spec.cells[cell].against
+        return other if other is not None and self.task in self.spec.tasks_of(other) else None
 
     def table(self, table: str, cells: Sequence[str]) -> Table:
         """The table of these cells."""
@@ -185,9 +190,9 @@ class _Sheet:
         results = self.alike(cell, usual)
         change, refused = None, None
         fewer: tuple[int, ...] = ()
-        if said.against is not None and said.table == table:
-            others = self.alike(said.against, usual)
-            change, refused = self.change(results, others, self.spec.cells[said.against].title)
+        if (against := self.against(cell)) is not None and said.table == table:
+            others = self.alike(against, usual)
+            change, refused = self.change(results, others, against)
             if change is not None and not results.keys() == others.keys() == change.seeds.keys():
                 fewer = tuple(change.seeds)
         return replace(
@@ -210,7 +215,7 @@ class _Sheet:
     def share(self, cell: str) -> float | None:
         """Of the weight matrices of the dense encoder that all is compared with in the end."""
         whole, way = cell, {cell}
-        while (further := self.spec.cells[whole].against) is not None and further not in way:
+        while (further := self.against(whole)) is not None and further not in way:
             whole = further
             way.add(whole)
         own, other = (list(self.runs(each).values()) for each in (cell, whole))
@@ -226,15 +231,24 @@ class _Sheet:
         """{seed: what has to be the same for two results to be compared}."""
         return {seed: self.origin(result) for seed, result in self.runs(cell).items()}
 
+    def is_another_training(self, one: Result, other: Result) -> bool:
+        """Whether two cells that hear one model have not heard the same one.
+
+        A model that is gone is trained again where another cell needs it, on whatever machine that
+        is, and two trainings of one configuration differ by more than what rounding changes.
+        """
+        models = {self.spec.cells[each.cell].model_of or each.cell for each in (one, other)}
+        return len(models) == 1 and one.curve != other.curve
+
     def origin(self, result: Result) -> Origin:
         """What it was made of."""
         data = (result.data["train"], result.data["valid"], result.data[self.set])
         return Origin(data, result.code.digest, result.code.compress)
 
     def change(
-        self, here: dict[int, Result], there: dict[int, Result], title: str
+        self, here: dict[int, Result], there: dict[int, Result], against: str
     ) -> tuple[Estimate | None, str | None]:
-        """The change over the seeds that both have, `title` the other one's; or why not."""
+        """The change over the seeds that both have, `against` the other cell; or why not."""
         seeds = [seed for seed in here if seed in there]
         if not seeds:
             return None, "nothing to compare with"
@@ -243,10 +257,13 @@ class _Sheet:
             return None, different[0]
         if len({self.figures.utterances[each.name] for each in both}) > 1:
             return None, "other utterances"
+        if any(self.is_another_training(here[seed], there[seed]) for seed in seeds):
+            return None, "another training of the same cell"
         runs, others = ({seed: each[seed].name for seed in seeds} for each in (here, there))
         change = self.figures.change(runs, others)
         if change is not None:
             return change, None
         nothing = not round(self.figures.score(others).value, 2)
+        title = self.spec.cells[against].title
         name = MEASURES[self.spec.tasks[self.task].measure].title.removesuffix(" %")
         return None, f"{name} of {title} {'is' if nothing else 'may be'} 0"
