@@ -71,6 +71,10 @@ if changes.exists() and changes.read_text() == words[0]:
 broken = pathlib.Path("broken")
 if makes and broken.exists() and broken.read_text() in str(place):
     sys.exit("much text\\nfoldformer: error: the disk is full")
+killed = pathlib.Path("killed")
+if makes and killed.exists() and killed.read_text() in str(place):
+    print("50%|#####     | 2/4", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 if makes:
     state = place / "training"
     state.mkdir(parents=True, exist_ok=True)

@@ -91,6 +91,14 @@ def test_a_run_that_fails_is_reported_and_the_rest_goes_on(runner: Make, asked: 
     assert len(models(asked(), "train")) == before + 2
 
 
+def test_a_run_that_is_killed_says_so_and_not_how_far_it_was(runner: Make) -> None:
+    Path("killed").write_text("recognition/k3/1")
+    first, _ = runner()
+    assert not first.run()
+    reason = "training: ended by signal 9, as for want of memory (log: "
+    assert first.failed["recognition/k3/1"].startswith(reason)
+
+
 @pytest.mark.parametrize(
     ("curve", "reason"),
     [
@@ -543,11 +551,18 @@ def test_a_run_that_is_not_the_same_is_not_taken(
 
 
 def test_a_model_that_a_taken_run_has_not_left_here_is_trained_for_what_needs_it(
-    recipe: Path, runner: Make, asked: Asked
+    recipe: Path, runner: Make, asked: Asked, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert runner()[0].run()
     ablations(recipe, "decode: {weights: int8}", "decode: {weights: int4}")
     before = len(asked())
+    assert main(["experiment", str(recipe / "ablations.yaml"), "--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed if "taken, train" in line] == [
+        "recognition/k3/1",
+        "recognition/k3/2",
+    ]
+    assert listed[-1].startswith("10 runs, 1.7 h of one core; left: 40 min, ")
     second, said = runner(name="ablations.yaml")
     assert second.run()
     assert models(asked()[before:], "train") == ["recognition/k3/1", "recognition/k3/2"]

@@ -84,6 +84,29 @@ def test_what_is_not_there_cannot_be_quoted(
         updated(document)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("k3-r16 spoken wer", "k3-r16\nspoken wer"),
+        ("<!-- /results -->", "<!-- /result -->"),
+        ("<!-- /results -->", ""),
+        ("<!-- results: results", "<!-- results results"),
+    ],
+)
+def test_a_mark_that_is_none_by_its_form_is_refused(document: Path, old: str, new: str) -> None:
+    """What it was meant to hold would grow old in silence."""
+    assert old in DOCUMENT
+    document.write_text(DOCUMENT.replace(old, new))
+    with pytest.raises(InputError, match=r"README\.md: <!-- /?results?.*: is no whole mark"):
+        updated(document)
+
+
+def test_a_figure_may_be_bold(document: Path) -> None:
+    bold = DOCUMENT.replace("WER is 1<!--", "WER is **1<!--").replace("wer --> %,", "wer -->** %,")
+    document.write_text(bold)
+    assert "WER is **12.0<!-- result:" in updated(document)
+
+
 def test_a_missing_result_cannot_be_quoted(tmp_path: Path, write_results: Write) -> None:
     gone = ("recognition/k3-r16/1", "recognition/k3-r16/2")
     write_results(tmp_path / "results", without=gone)

@@ -395,6 +395,31 @@ def test_other_utterances_are_not_compared(tmp_path: Path, write_results: Write)
     assert (row.change, row.refused) == (None, "other utterances")
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_what_a_rounded_model_is_compared_with_is_of_the_same_training(
+    tmp_path: Path, write_results: Write, same: bool
+) -> None:
+    """A model that was gone is trained again for what needs it, and is not the same one."""
+    path = write_results(tmp_path)
+    recorded = read_results(path)
+    assert recorded.spec is not None
+    cells = dict(recorded.spec.cells)
+    rounded = list(cells)[-1]
+    cells[rounded] = replace(cells[rounded], set={}, model_of="k3-r16", against="k3-r16")
+    results = dict(recorded.results)
+    for name, result in recorded.results.items():
+        task, cell, seed = name.split("/")
+        if cell == rounded:
+            curve = recorded.results[f"{task}/k3-r16/{seed}"].curve
+            rows = curve if same else tuple({**row, "loss": 9.0} for row in curve)
+            results[name] = replace(result, curve=rows)
+    spec = replace(recorded.spec, cells=cells)
+    found = next(tables_of(spec, Recorded(path=path, spec=spec, results=results)))
+    (row,) = [row for row in found.rows if row.cell == rounded]
+    assert row.refused == (None if same else "another training of the same cell")
+    assert (row.change is None) != same
+
+
 def test_a_cell_of_another_table_stands_first_where_others_are_compared_with_it(
     tmp_path: Path, write_results: Write
 ) -> None:
