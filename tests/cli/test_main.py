@@ -113,6 +113,25 @@ def test_errors_are_one_line(
 
 
 @pytest.mark.parametrize(
+    ("package", "extra"),
+    [("torch", "transformers"), ("transformers", "transformers"), ("jinja2", "train"),
+     ("onnx", "export"), ("sherpa_onnx", "device")],
+)  # fmt: skip
+def test_the_extra_that_is_named_brings_what_is_missing(
+    package: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a verb with an extra of its own, as it is for a model of transformers."""
+
+    def fail(args: argparse.Namespace) -> None:
+        args.extra = "transformers"
+        raise ModuleNotFoundError("No module", name=package)
+
+    monkeypatch.setattr(describe, "run", fail)
+    assert main(["describe", "x"]) == 2
+    assert f"pip install 'foldformer[{extra}]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "error",
     [
         ValueError("ours"),

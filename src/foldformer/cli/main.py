@@ -130,7 +130,10 @@ def _run(argv: Sequence[str] | None) -> int:
         package, extra = _EXTRAS.get((error.name or "").split(".")[0], ("", ""))
         if args.debug or not package:
             raise
-        complain(MissingExtraError(package, args.extra or extra))
+        # The verb's own extra brings all that the verb needs, where the package is one of these.
+        complain(
+            MissingExtraError(package, args.extra if extra == "torch" and args.extra else extra)
+        )
         return 2
     except BrokenPipeError:  # `foldformer ... | head`
         abandon_stdout()
