@@ -25,6 +25,7 @@ from foldformer.experiment.steps import Step
 from foldformer.files import sole_process
 from foldformer.measure.describe import describe
 from foldformer.measure.similarity import similarity_of
+from foldformer.spec import write_yaml
 
 Make = Callable[..., tuple[Runner, list[str]]]
 Asked = Callable[[], list[list[str]]]
@@ -208,6 +209,31 @@ def test_what_began_from_a_training_that_has_changed_is_run_again(
     before = len(asked())
     assert runner()[0].run()
     assert len(asked()) == before
+
+
+def test_a_model_that_was_trained_otherwise_than_its_result_says_is_not_begun_from(
+    recipe: Path, runner: Make
+) -> None:
+    """Results and YAML come from elsewhere, and the model here is of an earlier plan."""
+    first, _ = runner()
+    assert first.run()
+    path, needed = first.plan.results, first.runs["recognition/k3/1"]
+    config = needed.model / "training" / "config.yaml"
+    planned = needed.config.with_vocabulary(9)
+    faster = replace(planned.training, learning_rate=0.5)
+    write_yaml(config, replace(planned, training=faster))
+    gone = ("recognition/k3-int8/1", "translation/k3/1")
+    parts = [name.split("/") for name in gone]
+    begin = tuple(f'{{"task":"{t}","cell":"{c}","seed":{s}' for t, c, s in parts)
+    lines = path.read_text().split("\n")  # not splitlines: a transcript holds U+2028
+    path.write_text("\n".join(line for line in lines if not line.startswith(begin)))
+    second, _ = runner()
+    assert not second.run()
+    assert second.failed.keys() == set(gone)
+    for name in gone:
+        assert second.failed[name].startswith(f"{needed.model}: was trained otherwise than recog")
+    write_yaml(config, planned)
+    assert runner()[0].run()
 
 
 def test_results_of_nobody_knows_which_plan_are_finished(runner: Make, asked: Asked) -> None:

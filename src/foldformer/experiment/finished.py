@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from foldformer.checkpoint import CONFIG
 from foldformer.errors import InputError, SpecError
 from foldformer.experiment.begun import is_of_now
 from foldformer.experiment.plan import Plan, Run
@@ -12,7 +13,7 @@ from foldformer.experiment.result import Result
 from foldformer.experiment.results import Recorded
 from foldformer.experiment.steps import is_trained
 from foldformer.files import complete_files
-from foldformer.spec import from_dict, to_dict
+from foldformer.spec import from_dict, read_yaml, to_dict
 from foldformer.train.config import TrainConfig
 from foldformer.train.state import STATE
 
@@ -117,9 +118,17 @@ def check_start(plan: Plan, run: Run, recorded: Recorded) -> None:
 
     Raises:
         InputError: the folder holds a model that began from a training that is now planned in
-            another way, or the note cannot be written.
+            another way, or that of such a training itself, or the note cannot be written.
     """
-    if not run.trains or run.needs is None:
+    if run.needs is None:
+        return
+    for each in _earlier(plan, run):
+        if not _may_be_of(each):
+            raise InputError(
+                f"{each.model}: was trained otherwise than {each.name} is planned now; remove the "
+                "folder, and it is trained anew"
+            )
+    if not run.trains:
         return
     configs = [run.config, *(each.config for each in _earlier(plan, run))]
     note = run.place / _EARLIER
@@ -132,6 +141,24 @@ def check_start(plan: Plan, run: Run, recorded: Recorded) -> None:
             f"{run.model}: was trained from {run.needs} as that was planned before; remove the "
             "folder, and it is trained from what that has learnt now"
         )
+
+
+def _may_be_of(run: Run) -> bool:
+    """Whether nothing says that the model in a run's folder was trained in another way.
+
+    Its result need not be of this model: both may have come from elsewhere. A recovery chooses some
+    settings by itself, and a folder of another version has a configuration that says nothing here.
+    """
+    path = run.model / STATE / CONFIG
+    if run.compress is not None or not path.exists():
+        return True
+    try:
+        said = from_dict(TrainConfig, read_yaml(path))
+        tokens = said.model.vocab_size
+        planned = run.config if tokens is None else run.config.with_vocabulary(tokens)
+        return _placed_alike(said) == _placed_alike(planned)
+    except SpecError:
+        return True
 
 
 def _began_so(
