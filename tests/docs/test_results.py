@@ -67,11 +67,13 @@ def test_cells_of_the_same_name_are_the_same_models(pair: tuple[str, str], cells
     first, second = (read_experiment(path) for path in EXPERIMENTS if path.stem in pair)
     assert first.cells.keys() & second.cells.keys() == cells
     for task in first.tasks.keys() & second.tasks.keys():
-        assert first.tasks[task] == second.tasks[task]
+        a, b = first.tasks[task], second.tasks[task]
+        assert (a.config, a.measure, a.after) == (b.config, b.measure, b.after)
+        assert all(a.sets[name] == b.sets[name] for name in a.sets.keys() & b.sets.keys())
         for name in cells:
-            a, b = first.cells[name], second.cells[name]
-            assert a.set_for(task) == b.set_for(task)
-            assert (a.compress, a.model_of, a.decode) == (b.compress, b.model_of, b.decode)
+            c, d = first.cells[name], second.cells[name]
+            assert c.set_for(task) == d.set_for(task)
+            assert (c.compress, c.model_of, c.decode) == (d.compress, d.model_of, d.decode)
 
 
 def test_models_of_the_same_bytes_have_about_the_same() -> None:
