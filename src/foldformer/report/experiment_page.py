@@ -12,7 +12,7 @@ from foldformer.decode.edits import Pair, aligned
 from foldformer.decode.measures import MEASURES
 from foldformer.decode.texts import normalised
 from foldformer.experiment.plan import name_of
-from foldformer.experiment.result import Example
+from foldformer.experiment.result import Example, Result
 from foldformer.measure.similarity import Cosines, Similarity
 from foldformer.report.charts import Point, heat, key, scatter
 from foldformer.report.evidence import Evidence
@@ -28,6 +28,7 @@ from foldformer.report.row_text import (
 from foldformer.report.tables import Row, Table
 from foldformer.report.templates import templates
 from foldformer.report.training_curves import training_curves
+from foldformer.report.written import figure
 
 _TITLES = {
     "curves": "Training curves",
@@ -48,6 +49,7 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
     """
     environment = templates()
     environment.filters["pieces"] = _pieces
+    environment.filters["scores"] = _scores
     return environment.get_template("experiment.html").render(
         title=" and ".join(each.spec.title for each in evidence),
         titles=_TITLES,
@@ -61,6 +63,14 @@ def experiment_page(evidence: Sequence[Evidence], similarity: Similarity | None 
 def _pieces(text: str) -> list[str]:
     """A figure cut where lines may break: not in its interval, its deviation, its seeds."""
     return re.findall(r"\[.*?\]|\(.*?\)|± \S+|\S+", text)
+
+
+def _scores(result: Result) -> str:
+    """The decisive score of each set, as of no table, which has means over seeds."""
+    found = (
+        f"{name} {figure(each.by(result.measure).value)}" for name, each in result.scores.items()
+    )
+    return f"{MEASURES[result.measure].title}: {', '.join(found)}"
 
 
 def _experiment(evidence: Evidence, name: str) -> dict[str, Any]:
