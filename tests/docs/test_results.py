@@ -58,7 +58,7 @@ def test_committed_results_are_real_and_whole(path: Path) -> None:
     ("pair", "cells"),
     [
         (("ablations", "experiment"), {"dense", "k3-r2", "k3-r16", "k6-r16", "k9-r16"}),
-        (("ablations", "rates"), {"dense"}),
+        (("ablations", "rates"), {"dense", "dense-5000", "k3-r16-5000"}),
         (("experiment", "rates"), {"dense"}),
     ],
 )
