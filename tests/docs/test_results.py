@@ -1,10 +1,14 @@
 """Every figure that a document quotes of results is what the committed results say."""
 
+import subprocess
+import tarfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from foldformer.experiment.origin import digests
 from foldformer.experiment.plan import plan
 from foldformer.experiment.results import read_results
 from foldformer.experiment.spec import read_experiment, results_file
@@ -52,6 +56,48 @@ def test_committed_results_are_real_and_whole(path: Path) -> None:
         assert name in planned
         assert not result.code.revision.endswith("+"), "made by code that is in no commit"
         assert recorded.counts(result).keys() == planned[name].sets.keys()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The package as it was at a revision."""
+
+    @cache
+    def at(revision: str) -> Path:
+        folder = tmp_path_factory.mktemp(revision)
+        packed = folder / "sources.tar"
+        words = (
+            "git",
+            "-C",
+            str(ROOT),
+            "archive",
+            f"--output={packed}",
+            revision,
+            "src/foldformer",
+        )
+        subprocess.run(words, check=True)
+        with tarfile.open(packed) as archive:
+            archive.extractall(folder, filter="data")
+        return folder / "src" / "foldformer" / "__init__.py"
+
+    return at
+
+
+def _has_history() -> bool:
+    words = ("git", "-C", str(ROOT), "rev-parse", "--is-shallow-repository")
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip() == "false"
+
+
+@pytest.mark.skipif(not _has_history(), reason="the history of the sources is not here, or cut")
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_digests_of_code_are_those_of_the_revisions(
+    path: Path, sources: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the rule of now, so that lines of several revisions can be told alike or not."""
+    results = read_results(results_file(path)).results.values()
+    for code in {each.code for each in results}:
+        monkeypatch.setattr("foldformer.__file__", str(sources(code.revision)))
+        assert digests(code.compress is not None) == (code.digest, code.compress)
 
 
 @pytest.mark.parametrize(
