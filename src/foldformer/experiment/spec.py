@@ -215,9 +215,9 @@ class ExperimentSpec(Spec):
                 raise SpecError(f"tasks.{name}.after: {task.after} itself comes after another task")
         for name, cell in self.cells.items():
             self._check_cell(f"cells.{name}", cell)
-            for task in self.tasks_of(name):
-                for key in cell.set_for(task):
-                    self._check_key(f"cells.{name}", key, task)
+            for learnt in self.tasks_of(name):
+                for key in cell.set_for(learnt):
+                    self._check_key(f"cells.{name}", key, learnt)
         sets = {name for task in self.tasks.values() for name in task.sets}
         for name in self.about_sets:
             _check_known(f"about_sets.{name}", name, sets)

@@ -125,7 +125,9 @@ def _examples(evidence: Evidence) -> Iterator[dict[str, Any]]:
         utterances: dict[str, dict[str, Any]] = {}
         for cell in evidence.spec.cells:
             row = rows.get(cell)
-            for each in row.results[0].examples.get(name, ()) if row and row.results else ():
+            if row is None or not row.results:
+                continue
+            for each in row.results[0].examples.get(name, ()):
                 shown = utterances.setdefault(each.id, {"said": each, "written": []})
                 shown["written"].append((row.title, _pairs(each)))
         if utterances:
